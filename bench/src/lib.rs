@@ -1,0 +1,1 @@
+//! Measures what pronk costs and how right it is.

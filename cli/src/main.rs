@@ -1,0 +1,2 @@
+//! The `pronk` command.
+fn main() {}

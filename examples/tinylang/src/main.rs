@@ -1,0 +1,2 @@
+//! An interpreter of its own whose functions get stubs.
+fn main() {}

@@ -1,0 +1,269 @@
+//! What a session leaves: stacks of addresses, and what is needed to give them names later.
+//!
+//! A recording knows no names. It is made of tables that refer to each other by index, so that a sample is a few words.
+
+use pronk_trampolines::wire::{CodeKind, Token};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// A point in time: CLOCK_MONOTONIC, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MonotonicNs(pub u64);
+
+/// An address in a process, as the process sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(pub u64);
+
+macro_rules! index {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+        impl $name {
+            /// The position in the table.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+index! {
+    /// Position in [`Recording::processes`].
+    ProcessId
+    /// Position in [`Recording::threads`].
+    ThreadId
+    /// Position in [`Recording::mappings`].
+    MappingId
+    /// Position in [`StackTable`].
+    StackId
+}
+
+/// One finished session.
+#[derive(Debug)]
+pub struct Recording {
+    /// When sampling began.
+    pub started: MonotonicNs,
+    /// When sampling ended.
+    pub ended: MonotonicNs,
+    /// When sampling began, by the calendar.
+    pub started_at: SystemTime,
+    /// What caused a sample.
+    pub event: Event,
+    /// Samples that were asked for per second of CPU time of each thread.
+    pub frequency: u32,
+    /// Every process image that ran: a process that calls exec is two.
+    pub processes: Vec<Process>,
+    /// Every thread that ran.
+    pub threads: Vec<Thread>,
+    /// Every executable mapping in which a sample has an address.
+    pub mappings: Vec<Mapping>,
+    /// The stacks of the samples.
+    pub stacks: StackTable,
+    /// The samples, by time within each thread.
+    pub samples: Vec<Sample>,
+    /// What went wrong, in numbers.
+    pub losses: Losses,
+    /// How the command ended.
+    pub exit: Option<std::process::ExitStatus>,
+    /// The session's directory, which holds the registries. It is there as long as the session is.
+    pub session: PathBuf,
+}
+
+/// What causes a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The processor's counter of cycles.
+    Cycles,
+    /// The kernel's clock of the time that a thread is on a processor.
+    CpuClock,
+}
+
+/// One process image: from fork or exec to exec or exit.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The process's id in the profiler's pid namespace.
+    pub pid: u32,
+    /// The image that this one was forked from or exec'd by.
+    pub parent: Option<ProcessId>,
+    /// The kernel's name of the process (at most 15 bytes).
+    pub name: String,
+    /// The executable, if it is known.
+    pub executable: Option<PathBuf>,
+    /// When the image began.
+    pub started: MonotonicNs,
+    /// When the image ended, if it has.
+    pub ended: Option<MonotonicNs>,
+    /// The registries whose stubs or hook are mapped in it, its parent's included.
+    pub registries: Vec<Token>,
+}
+
+/// One thread.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// The process image that it belongs to.
+    pub process: ProcessId,
+    /// The thread's id in the profiler's pid namespace.
+    pub tid: u32,
+    /// The kernel's name of the thread.
+    pub name: String,
+    /// Whether it is the process's first thread.
+    pub main: bool,
+}
+
+/// An executable mapping of a process.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// The first address.
+    pub start: Address,
+    /// The address behind the last one.
+    pub end: Address,
+    /// The offset in the file of the first byte.
+    pub file_offset: u64,
+    /// What is mapped.
+    pub object: MappedObject,
+}
+
+/// What is behind a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MappedObject {
+    /// A file.
+    File(MappedFile),
+    /// Code of ours: stubs or the hook, with the token of the registry that names them.
+    Ours(CodeKind, Token),
+    /// The kernel's `[vdso]`.
+    Vdso,
+    /// Memory without a file: code that a program generated. The kernel's name for it, such as `//anon`.
+    Anonymous(String),
+}
+
+/// A file that is mapped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MappedFile {
+    /// The path as the process sees it, in its own mount namespace.
+    pub path: PathBuf,
+    /// Where the profiler found the same file (same device and inode) while the process ran; `None` when it was
+    /// deleted, replaced or out of reach.
+    pub found: Option<PathBuf>,
+    /// The device, as `stat` gives it in `st_dev`.
+    pub device: u64,
+    /// The inode.
+    pub inode: u64,
+    /// The GNU build id, if it could be read while the process ran.
+    pub build_id: Option<Vec<u8>>,
+}
+
+/// One frame of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// An address in the kernel.
+    Kernel(Code),
+    /// Native code in a mapping. The address is the process's own.
+    Native(MappingId, Code),
+    /// A stub, by the address of its first byte, in a mapping of stubs. The stub's name is the function's.
+    Stub(MappingId, Address),
+    /// An address in no mapping that is known.
+    Unmapped(Code),
+    /// Frames are missing here: the native code between the neighbours could not be unwound.
+    Gap,
+    /// Frames are missing here, towards the root: the copy of the stack ended.
+    Truncated,
+}
+
+/// Where a frame stands in its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The instruction that was being executed.
+    At(Address),
+    /// A return address: the call is the instruction before.
+    ReturnTo(Address),
+}
+
+impl Code {
+    /// An address within the instruction that the frame is at, for looking up functions and lines.
+    pub fn lookup(self) -> Address {
+        match self {
+            Code::At(address) => address,
+            Code::ReturnTo(Address(address)) => Address(address.wrapping_sub(1)),
+        }
+    }
+}
+
+/// Stacks as a tree: each stack is a frame on top of another stack.
+#[derive(Debug, Default)]
+pub struct StackTable {
+    nodes: Vec<(Option<StackId>, Frame)>,
+    known: std::collections::HashMap<(Option<StackId>, Frame), StackId>,
+}
+
+impl StackTable {
+    /// The stack that has `frame` on top of `below`.
+    pub fn push(&mut self, below: Option<StackId>, frame: Frame) -> StackId {
+        *self.known.entry((below, frame)).or_insert_with(|| {
+            self.nodes.push((below, frame));
+            StackId(self.nodes.len() as u32 - 1)
+        })
+    }
+
+    /// The number of distinct stacks.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A stack's topmost frame, and the stack below it. The stack below always has the smaller id.
+    ///
+    /// # Panics
+    /// When the id is not of this table.
+    pub fn get(&self, id: StackId) -> (Option<StackId>, Frame) {
+        self.nodes[id.index()]
+    }
+
+    /// The frames of a stack, from the newest to the root.
+    pub fn frames(&self, id: StackId) -> impl Iterator<Item = Frame> + '_ {
+        let mut next = Some(id);
+        std::iter::from_fn(move || {
+            let (below, frame) = self.get(next?);
+            next = below;
+            Some(frame)
+        })
+    }
+}
+
+/// One sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// The thread that was running.
+    pub thread: ThreadId,
+    /// When.
+    pub time: MonotonicNs,
+    /// What it was running; `None` when nothing is known of it.
+    pub stack: Option<StackId>,
+}
+
+/// What went wrong, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Samples that the kernel dropped because a ring buffer was full.
+    pub lost: u64,
+    /// How often the kernel throttled the event.
+    pub throttled: u64,
+    /// Samples whose stack was longer than the copy that the kernel makes.
+    pub truncated: u64,
+    /// Samples with a [`Frame::Gap`].
+    pub gaps: u64,
+    /// Samples without any user stack, such as those of exiting threads.
+    pub without_stack: u64,
+    /// Records of the kernel's that could not be read.
+    pub malformed: u64,
+    /// Time in the kernel that could not be sampled because of permissions: whether it was left out.
+    pub kernel_excluded: bool,
+    /// The time that sampling was on.
+    pub sampled_for: Duration,
+    /// The CPU time that the sampled threads used meanwhile, if it is known.
+    pub cpu_time: Option<Duration>,
+}

@@ -1,0 +1,224 @@
+//! The profile: what a session found, with names. In memory, and in a `.pronk` file.
+//!
+//! Tables that refer to each other by index; every index of a [`Profile`] that came out of [`Profile::validate`] is in
+//! range and every stack's parent has a smaller index than the stack, so that walks end.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! index {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub struct $name(pub u32);
+        impl $name {
+            /// The position in the table.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+index! {
+    /// Position in [`Profile::strings`].
+    StringId
+    /// Position in [`Profile::processes`].
+    ProcessId
+    /// Position in [`Profile::threads`].
+    ThreadId
+    /// Position in [`Profile::functions`].
+    FunctionId
+    /// Position in [`Profile::frames`].
+    FrameId
+    /// Position in [`Profile::stacks`].
+    StackId
+}
+
+/// What one session found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// How it was made.
+    pub meta: Meta,
+    /// How far it can be trusted.
+    pub quality: Quality,
+    /// Every text, once.
+    pub strings: Vec<String>,
+    /// Every process image: a process that calls exec is two.
+    pub processes: Vec<Process>,
+    /// Every thread.
+    pub threads: Vec<Thread>,
+    /// Every function that is in a sample.
+    pub functions: Vec<Function>,
+    /// Every place in a function that is in a sample.
+    pub frames: Vec<Frame>,
+    /// Every stack, as a tree.
+    pub stacks: Vec<Stack>,
+    /// The samples, by time.
+    pub samples: Vec<Sample>,
+}
+
+/// How a profile was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The version of pronk.
+    pub pronk_version: String,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// When sampling began: seconds since 1970.
+    pub started_at_unix: u64,
+    /// How long sampling was on, in nanoseconds.
+    pub duration_ns: u64,
+    /// Samples asked for per second of CPU time of each thread.
+    pub frequency: u32,
+    /// What caused a sample, such as `cpu-clock`.
+    pub event: String,
+    /// How samples were taken, such as `perf`.
+    pub engine: String,
+    /// Whether stubs were on, such as `full`.
+    pub stubs: String,
+    /// Which native frames are shown if nothing else is asked for.
+    pub native: NativeFrames,
+    /// How the command ended, in words, such as `exit code 3`.
+    pub exit: String,
+}
+
+/// Which native frames a view shows. Python frames are always shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NativeFrames {
+    /// None.
+    Python,
+    /// Those of extension modules, libraries and the kernel, and not the interpreter's own machinery.
+    #[default]
+    Extensions,
+    /// Every one.
+    All,
+}
+
+/// How far a profile can be trusted: nothing that is missing is missing in silence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Samples in the profile.
+    pub samples: u64,
+    /// Samples per second of the threads' CPU time, if that time is known.
+    pub achieved_hz: Option<f64>,
+    /// Samples that were dropped because a buffer was full.
+    pub lost: u64,
+    /// How often the kernel throttled the event.
+    pub throttled: u64,
+    /// Samples whose stack was longer than what could be copied.
+    pub truncated: u64,
+    /// Samples with native frames that could not be unwound.
+    pub gaps: u64,
+    /// Samples without a stack.
+    pub without_stack: u64,
+    /// Native frames (distinct places) for which no function was found.
+    pub unresolved_frames: u64,
+    /// Stubs that were seen in samples and are in no registry that could be read.
+    pub unnamed_stubs: u64,
+    /// Functions that got no stub of their own.
+    pub unregistered_functions: u64,
+    /// How often stubs were stopped for a while because the stack was nearly used up.
+    pub deep_stops: u64,
+    /// Whether time in the kernel was left out for want of permission.
+    pub kernel_excluded: bool,
+    /// Remarks in words, for people.
+    pub notes: Vec<String>,
+}
+
+/// One process image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// The process's id.
+    pub pid: u32,
+    /// The image that it was forked from or exec'd by.
+    pub parent: Option<ProcessId>,
+    /// The kernel's name of it.
+    pub name: StringId,
+    /// What pronk did in it.
+    pub python: PythonSupport,
+}
+
+/// What pronk did in a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PythonSupport {
+    /// It is not Python, or ended before its interpreter started.
+    NotPython,
+    /// Its functions ran through stubs. The version, such as `3.12.1`.
+    Stubs(String),
+    /// The interpreter was refused, or stubs were stopped: why.
+    Refused(String),
+}
+
+/// One thread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Thread {
+    /// The process that it belongs to.
+    pub process: ProcessId,
+    /// The thread's id.
+    pub tid: u32,
+    /// The kernel's name of it.
+    pub name: StringId,
+    /// Whether it is the process's first thread.
+    pub main: bool,
+}
+
+/// What kind of code a function is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Category {
+    /// Python, or a function of another interpreter that uses stubs.
+    Python,
+    /// The Python interpreter's own machinery, pronk's hook, and what starts programs and threads.
+    Interpreter,
+    /// Other native code: extension modules, libraries, generated code.
+    Native,
+    /// The kernel.
+    Kernel,
+    /// Not code: a mark where frames are missing.
+    Missing,
+}
+
+/// One function.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// The name: `module.qualname` for Python, demangled for C++ and Rust, `module+0x1234` where nothing is known.
+    pub name: StringId,
+    /// The source file, or for Python the code object's file.
+    pub file: Option<StringId>,
+    /// The line on which the function begins.
+    pub first_line: Option<u32>,
+    /// The binary it is in, for native code.
+    pub binary: Option<StringId>,
+    /// What kind of code it is.
+    pub category: Category,
+}
+
+/// A place in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// The function.
+    pub function: FunctionId,
+    /// The line that was being executed, if it is known.
+    pub line: Option<u32>,
+    /// Whether the function was inlined into the frame below.
+    pub inlined: bool,
+}
+
+/// A frame on top of another stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stack {
+    /// The stack below.
+    pub below: Option<StackId>,
+    /// The topmost frame.
+    pub frame: FrameId,
+}
+
+/// One sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The thread that was running.
+    pub thread: ThreadId,
+    /// When, in nanoseconds since sampling began.
+    pub time_ns: u64,
+    /// What it was running; `None` when nothing is known of it.
+    pub stack: Option<StackId>,
+}

@@ -1,0 +1,21 @@
+//! What runs inside the profiled program.
+//!
+//! Each function of an interpreter runs through a native *stub* of its own, so that a plain native stack sample holds
+//! one address per function, and the *registry* says what each address is called.
+//!
+//! - [`stub`]: the machine code of stubs, the memory they live in, and their unwind information.
+//! - [`registry`]: which stub is which function, in a file that is shared with the profiler.
+//! - [`wire`]: the format of what is shared.
+//! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
+//!
+//! `stub`, `registry` and `wire` know nothing of CPython: any interpreter can use them.
+//!
+//! The crate is `no_std`, allocates nothing from the program's heap, and the library that is loaded into a target (the
+//! *agent*, built with the feature `agent`) fails to link if it contains a path to a panic.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod stub;
+pub mod wire;

@@ -1,0 +1,57 @@
+//! Stubs for x86-64. `aarch64.rs` mirrors this file.
+
+use super::unwind::{Cfa, Saved, UnwindEntry, UnwindRow};
+
+/// The size of a stub in bytes, and its alignment.
+pub const STUB_SIZE: usize = 64;
+
+/// What unused code memory is filled with: `int3`.
+pub const FILL: u8 = 0xcc;
+
+/// The offset in the stub of the address to which the evaluator returns. The word below a live stub record is this
+/// address.
+pub const RETURN_OFFSET: u16 = 40;
+
+/// The machine code of a stub.
+///
+/// A stub is called with three arguments for an evaluator and the evaluator itself as the fourth (System V ABI: `rdi`,
+/// `rsi`, `rdx`, `rcx`), and returns what the evaluator returns. While that runs, the stub's frame holds its record
+/// (see [`super::record`]) right below the saved frame pointer.
+///
+/// `head` is the offset of the thread's head of records from the thread pointer (`fs`).
+pub const fn stub_code(head: i32) -> [u8; STUB_SIZE] {
+    let h = head.to_le_bytes();
+    [
+        0xf3, 0x0f, 0x1e, 0xfa, //                          0  endbr64
+        0x55, //                                            4  push rbp
+        0x48, 0x89, 0xe5, //                                5  mov rbp, rsp
+        0x48, 0x8d, 0x05, 0xf1, 0xff, 0xff, 0xff, //        8  lea rax, [rip - 15]: this stub
+        0x48, 0x31, 0xe8, //                               15  xor rax, rbp
+        0x50, //                                           18  push rax: tag
+        0x56, //                                           19  push rsi: second argument, the interpreter's frame
+        0x57, //                                           20  push rdi: first argument, the interpreter's thread
+        0x64, 0xff, 0x34, 0x25, h[0], h[1], h[2], h[3], // 21  push fs:[head]: link
+        0x64, 0x48, 0x89, 0x2c, 0x25, h[0], h[1], h[2], h[3], // 29  mov fs:[head], rbp
+        0xff, 0xd1, //                                     38  call rcx
+        0x64, 0x8f, 0x04, 0x25, h[0], h[1], h[2], h[3], // 40  pop fs:[head]
+        0x48, 0xc7, 0x45, 0xf8, 0x00, 0x00, 0x00, 0x00, // 48  mov qword [rbp - 8], 0: the record is over
+        0xc9, //                                           56  leave
+        0xc3, //                                           57  ret
+        FILL, FILL, FILL, FILL, FILL, FILL,
+    ]
+}
+
+const BEFORE_FRAME: UnwindRow =
+    UnwindRow { cfa: Cfa::StackPointer(8), frame_pointer: Saved::InRegister, return_address: Saved::BelowCfa(8) };
+const FRAME_POINTER_PUSHED: UnwindRow =
+    UnwindRow { cfa: Cfa::StackPointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
+const IN_FRAME: UnwindRow =
+    UnwindRow { cfa: Cfa::FramePointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
+
+/// How to unwind from each instruction of a stub.
+pub const UNWIND_TABLE: &[UnwindEntry] = &[
+    UnwindEntry { from: 0, row: BEFORE_FRAME },
+    UnwindEntry { from: 5, row: FRAME_POINTER_PUSHED },
+    UnwindEntry { from: 8, row: IN_FRAME },
+    UnwindEntry { from: 57, row: BEFORE_FRAME },
+];
