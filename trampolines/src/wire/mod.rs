@@ -27,7 +27,7 @@ pub const HOOK_NAME: &str = "pronk-hook-";
 pub const REGISTRY_EXTENSION: &str = "registry";
 
 /// Which code of ours a mapping holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CodeKind {
     /// Stubs, [`crate::stub::STUB_SIZE`] bytes each, from the mapping's first byte on.
     Stubs,
