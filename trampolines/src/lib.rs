@@ -17,5 +17,14 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "agent")]
+mod agent;
+pub mod functions;
+mod lock;
+pub mod python;
+mod registry;
 pub mod stub;
+mod sys;
 pub mod wire;
+
+pub use sys::Refused;

@@ -1,12 +1,118 @@
 //! Stubs: their code, the memory they live in, and how to unwind through them.
 
+mod code_memory;
+mod eh_frame;
 pub mod record;
+pub mod thread;
 mod unwind;
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+use aarch64 as native;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as native;
 
+pub(crate) use code_memory::map_code;
+pub use eh_frame::DwarfNumbers;
 pub use native::{RETURN_OFFSET, STUB_SIZE, UNWIND_TABLE};
 pub use unwind::{Cfa, Saved, UnwindEntry, UnwindRow, row_at};
+
+use crate::sys::Refused;
+use crate::wire::{STUBS_NAME, Token};
+use core::ptr::NonNull;
+
+/// A stub: the address of its first instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stub(NonNull<u8>);
+
+// SAFETY: a stub is an address of code that is never written and never unmapped.
+unsafe impl Send for Stub {}
+// SAFETY: as above.
+unsafe impl Sync for Stub {}
+
+/// What a stub calls: a function of three words that returns a word.
+pub type Evaluator = unsafe extern "C" fn(usize, usize, usize) -> usize;
+
+impl Stub {
+    /// The address of the stub.
+    pub fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// The stub whose address [`Stub::address`] gave.
+    ///
+    /// # Safety
+    /// The address is one that `address` gave, in this process or one that it was forked from.
+    pub(crate) unsafe fn from_slot(address: *mut core::ffi::c_void) -> Option<Stub> {
+        NonNull::new(address.cast()).map(Stub)
+    }
+
+    /// Calls `evaluator` with three words through the stub, so that the stub is on the stack while it runs.
+    ///
+    /// The first word is kept in the stub record as the interpreter's thread, the second as its frame.
+    ///
+    /// # Safety
+    /// The evaluator can be called with these words. It returns to its caller: it does not leave by `longjmp` over the
+    /// stub, unless nothing that runs later on this thread reads the stub records.
+    pub unsafe fn call(self, thread: usize, frame: usize, third: usize, evaluator: Evaluator) -> usize {
+        type Code = unsafe extern "C" fn(usize, usize, usize, Evaluator) -> usize;
+        // SAFETY: a stub is code of that signature, which passes the first three words on; the rest is the caller's.
+        unsafe {
+            let code: Code = core::mem::transmute(self.0);
+            code(thread, frame, third, evaluator)
+        }
+    }
+}
+
+/// How many stubs the first block of memory holds; each further one doubles it up to [`LARGEST_BLOCK`].
+const FIRST_BLOCK: usize = 1024;
+const LARGEST_BLOCK: usize = 16_384;
+
+/// Hands out stubs, each of them once.
+#[derive(Debug)]
+pub struct StubMemory {
+    next: Option<NonNull<u8>>,
+    left: usize,
+    block: usize,
+}
+
+// SAFETY: the memory that `next` points into is never written and never unmapped.
+unsafe impl Send for StubMemory {}
+
+impl StubMemory {
+    /// No memory yet.
+    pub const fn new() -> StubMemory {
+        StubMemory { next: None, left: 0, block: FIRST_BLOCK }
+    }
+
+    /// A stub that nobody has had before, in memory that carries the token's name.
+    ///
+    /// # Errors
+    /// When the kernel refuses the memory.
+    pub fn take(&mut self, token: Token) -> Result<Stub, Refused> {
+        let stub = match self.next {
+            Some(next) if self.left > 0 => next,
+            _ => {
+                let code = native::stub_code(thread::offset() + thread::HEAD);
+                let start = map_code(STUBS_NAME, token, &code, self.block)?;
+                // A table that finds no memory costs backtraces within the process, nothing else.
+                let _ = eh_frame::register(start, self.block);
+                self.left = self.block;
+                self.block = (self.block * 2).min(LARGEST_BLOCK);
+                start
+            }
+        };
+        self.left -= 1;
+        // SAFETY: the result is within the block or right behind it.
+        self.next = Some(unsafe { stub.add(STUB_SIZE) });
+        Ok(Stub(stub))
+    }
+
+    /// Leaves what is left of the memory unused: its name is another process's.
+    pub fn abandon(&mut self) {
+        *self = StubMemory::new();
+    }
+}

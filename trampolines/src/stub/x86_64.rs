@@ -1,16 +1,20 @@
 //! Stubs for x86-64. `aarch64.rs` mirrors this file.
 
+use super::eh_frame::DwarfNumbers;
 use super::unwind::{Cfa, Saved, UnwindEntry, UnwindRow};
 
 /// The size of a stub in bytes, and its alignment.
 pub const STUB_SIZE: usize = 64;
 
 /// What unused code memory is filled with: `int3`.
-pub const FILL: u8 = 0xcc;
+const FILL: u8 = 0xcc;
 
 /// The offset in the stub of the address to which the evaluator returns. The word below a live stub record is this
 /// address.
 pub const RETURN_OFFSET: u16 = 40;
+
+/// The registers' numbers: System V ABI for x86-64, figure 3.36.
+pub const DWARF: DwarfNumbers = DwarfNumbers { stack_pointer: 7, frame_pointer: 6, return_address: 16 };
 
 /// The machine code of a stub.
 ///

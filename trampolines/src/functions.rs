@@ -1,0 +1,418 @@
+//! Gives each function its stub, and names it in the registry.
+//!
+//! Two functions that are equal in everything that the registry says of them share a stub. So a program that compiles
+//! the same text again and again uses no more memory each time, and no stub ever has to be freed or used for something
+//! else while it may be on a stack.
+
+use crate::lock::Lock;
+use crate::registry::{Identity, Registry};
+use crate::stub::{STUB_SIZE, Stub, StubMemory};
+use crate::sys::{self, ForkMark, KeepErrno, Refused, Text};
+use crate::wire::{Function, LineTableFormat, SESSION_ENV, Status, Token};
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+/// The most functions that get stubs of their own in one process.
+const MOST_FUNCTIONS: usize = 1 << 20;
+
+/// What functions share that get no stub of their own: memory is used up, or there are too many.
+const SHARED: Function<'_> = Function {
+    module: b"",
+    qualname: b"[function without a stub of its own]",
+    file: b"",
+    first_line: 0,
+    line_table_format: LineTableFormat::None,
+    line_table: &[],
+};
+
+/// The stubs of one process.
+///
+/// All methods can be called from any thread; they take a lock for a moment, so not from a signal handler.
+#[derive(Debug)]
+pub struct Functions {
+    inner: Lock<Option<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    session: Text<{ libc::PATH_MAX as usize }>,
+    identity: Identity,
+    registry: Option<Registry>,
+    status: Status,
+    stubs: StubMemory,
+    known: StubTable,
+    shared: Option<Stub>,
+    fork_mark: ForkMark,
+    seed: u64,
+}
+
+impl Functions {
+    /// Not started: nothing gets a stub.
+    pub const fn new() -> Functions {
+        Functions { inner: Lock::new(None) }
+    }
+
+    /// Starts in the session that the environment names, if it names one.
+    ///
+    /// `python_hexversion` is CPython's `PY_VERSION_HEX`, and 0 for another interpreter. Returns whether there is a
+    /// session.
+    ///
+    /// # Errors
+    /// When the registry cannot be made.
+    pub fn start_from_environment(&self, python_hexversion: u32) -> Result<bool, Refused> {
+        let name: Text<64> = Text::format(format_args!("{SESSION_ENV}"));
+        match sys::environment(name.as_c()) {
+            Some(session) => self.start(session, python_hexversion).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Starts in a session's directory. Does nothing when already started.
+    ///
+    /// # Errors
+    /// When the registry cannot be made.
+    pub fn start(&self, session: &CStr, python_hexversion: u32) -> Result<(), Refused> {
+        let _errno = KeepErrno::new();
+        self.inner.with(|inner| {
+            if inner.is_some() {
+                return Ok(());
+            }
+            let identity = Identity { python_hexversion, stub_size: STUB_SIZE as u32 };
+            let registry = Registry::create(session, identity)?;
+            let mut path = Text::new();
+            path.push(session.to_bytes());
+            *inner = Some(Inner {
+                session: path,
+                identity,
+                seed: registry.token().0,
+                registry: Some(registry),
+                status: Status::Starting,
+                stubs: StubMemory::new(),
+                known: StubTable::new()?,
+                shared: None,
+                fork_mark: ForkMark::new()?,
+            });
+            Ok(())
+        })
+    }
+
+    /// The token of this process's registry.
+    pub fn token(&self) -> Option<Token> {
+        self.inner.with(|inner| inner.as_mut()?.own_registry().map(|registry| registry.token()))
+    }
+
+    /// Says in the registry what became of the process.
+    pub fn set_status(&self, status: Status, message: &str) {
+        let _errno = KeepErrno::new();
+        self.inner.with(|inner| {
+            let Some(inner) = inner else { return };
+            inner.status = status;
+            if let Some(registry) = inner.own_registry() {
+                registry.set_status(status, message);
+            }
+        });
+    }
+
+    /// Counts a stop of stubs for a deep recursion, and returns how many there were in this process.
+    pub fn count_deep_stop(&self) -> u64 {
+        let _errno = KeepErrno::new();
+        self.inner.with(|inner| inner.as_mut().and_then(Inner::own_registry).map_or(0, |registry| registry.count_deep_stop()))
+    }
+
+    /// The stub of a function; made and registered when the function is new.
+    ///
+    /// `None` when stubs were not started, or not even the stub is left that functions share when memory is used up.
+    pub fn stub_for(&self, function: &Function<'_>) -> Option<Stub> {
+        let _errno = KeepErrno::new();
+        self.inner.with(|inner| inner.as_mut()?.stub_for(function))
+    }
+}
+
+impl Inner {
+    fn stub_for(&mut self, function: &Function<'_>) -> Option<Stub> {
+        let key = key_of(function, self.seed);
+        if let Some(stub) = self.known.get(key) {
+            return Some(stub);
+        }
+        let made = if self.known.len < MOST_FUNCTIONS { self.make(function).ok() } else { None };
+        match made {
+            Some(stub) => {
+                // When the table cannot grow, the function is only not found again.
+                let _ = self.known.insert(key, stub);
+                Some(stub)
+            }
+            None => {
+                if let Some(registry) = &self.registry {
+                    registry.count_unregistered();
+                }
+                self.shared
+            }
+        }
+    }
+
+    fn make(&mut self, function: &Function<'_>) -> Result<Stub, Refused> {
+        let token = match self.own_registry() {
+            Some(registry) => registry.token(),
+            None => return Err(Refused { what: "the registry of this process", errno: libc::ENOENT }),
+        };
+        if self.shared.is_none() {
+            let shared = self.stubs.take(token)?;
+            self.name(shared, &SHARED)?;
+            self.shared = Some(shared);
+        }
+        let stub = self.stubs.take(token)?;
+        self.name(stub, function)?;
+        Ok(stub)
+    }
+
+    fn name(&mut self, stub: Stub, function: &Function<'_>) -> Result<(), Refused> {
+        match &mut self.registry {
+            Some(registry) => registry.add(stub.address() as u64, function),
+            None => Err(Refused { what: "the registry of this process", errno: libc::ENOENT }),
+        }
+    }
+
+    /// The registry of this very process: the child of a fork makes its own, with stub memory of its own, since its
+    /// parent goes on writing into the other.
+    fn own_registry(&mut self) -> Option<&mut Registry> {
+        if self.fork_mark.forked() {
+            self.registry = Registry::create(self.session.as_c(), self.identity).ok();
+            self.stubs.abandon();
+            let status = self.status;
+            if let Some(registry) = &mut self.registry {
+                registry.set_status(status, "");
+            }
+        }
+        self.registry.as_mut()
+    }
+}
+
+/// A number that tells functions apart: 64 bits, seeded with the process's random token.
+fn key_of(function: &Function<'_>, seed: u64) -> u64 {
+    // A multiplication and a fold of its 128 bits mix well; the length before each text keeps texts apart.
+    fn mix(a: u64, b: u64) -> u64 {
+        let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd6e8_feb8_6659_fd93);
+        (product as u64) ^ ((product >> 64) as u64)
+    }
+    let mut key = mix(seed, u64::from(function.first_line));
+    for text in [function.module, function.qualname, function.file, function.line_table] {
+        key = mix(key, text.len() as u64);
+        let (words, rest) = text.as_chunks::<8>();
+        for word in words {
+            key = mix(key, u64::from_ne_bytes(*word));
+        }
+        let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+        key = mix(key, last);
+    }
+    key
+}
+
+/// Which stub belongs to which key: open addressing with linear probing.
+#[derive(Debug)]
+struct StubTable {
+    slots: NonNull<Slot>,
+    /// A power of two.
+    capacity: usize,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Slot {
+    key: u64,
+    stub: Option<Stub>,
+}
+
+// SAFETY: the memory is the table's own.
+unsafe impl Send for StubTable {}
+
+impl StubTable {
+    fn new() -> Result<StubTable, Refused> {
+        StubTable::with_capacity(4096)
+    }
+
+    fn with_capacity(capacity: usize) -> Result<StubTable, Refused> {
+        // Zeroed memory is a table of empty slots: `None` of a stub is a null pointer.
+        Ok(StubTable { slots: sys::map_anonymous(capacity * size_of::<Slot>())?.cast(), capacity, len: 0 })
+    }
+
+    fn slots(&mut self) -> &mut [Slot] {
+        // SAFETY: the mapping holds `capacity` slots, and the table is borrowed.
+        unsafe { core::slice::from_raw_parts_mut(self.slots.as_ptr(), self.capacity) }
+    }
+
+    /// The slot that has the key, or the empty one where it belongs.
+    fn slot(&mut self, key: u64) -> Option<&mut Slot> {
+        let start = key as usize & (self.capacity - 1);
+        let (before, from) = self.slots().split_at_mut_checked(start)?;
+        from.iter_mut().chain(before).find(|slot| slot.stub.is_none() || slot.key == key)
+    }
+
+    fn get(&mut self, key: u64) -> Option<Stub> {
+        self.slot(key)?.stub
+    }
+
+    fn insert(&mut self, key: u64, stub: Stub) -> Result<(), Refused> {
+        if self.len * 4 >= self.capacity * 3 {
+            let mut larger = StubTable::with_capacity(self.capacity * 2)?;
+            for old in self.slots() {
+                if let (Some(stub), Some(slot)) = (old.stub, larger.slot(old.key)) {
+                    *slot = Slot { key: old.key, stub: Some(stub) };
+                }
+            }
+            larger.len = self.len;
+            let old = core::mem::replace(self, larger);
+            // SAFETY: nobody refers to the old slots any more.
+            unsafe { sys::unmap(old.slots.cast(), old.capacity * size_of::<Slot>()) };
+        }
+        if let Some(slot) = self.slot(key) {
+            *slot = Slot { key, stub: Some(stub) };
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::vec::Vec;
+    use std::{format, fs, vec};
+
+    fn function<'a>(qualname: &'a str, line_table: &'a [u8]) -> Function<'a> {
+        Function {
+            module: b"m",
+            qualname: qualname.as_bytes(),
+            file: b"m.py",
+            first_line: 3,
+            line_table_format: LineTableFormat::None,
+            line_table,
+        }
+    }
+
+    fn started() -> (tempfile::TempDir, Functions) {
+        let directory = tempfile::tempdir().unwrap();
+        let functions = Functions::new();
+        let session = CString::new(directory.path().to_str().unwrap()).unwrap();
+        functions.start(&session, 0).unwrap();
+        (directory, functions)
+    }
+
+    #[test]
+    fn equal_functions_share_a_stub_and_different_ones_do_not() {
+        let (_directory, functions) = started();
+        let a = functions.stub_for(&function("a", &[])).unwrap();
+        assert_eq!(functions.stub_for(&function("a", &[])), Some(a));
+        assert_ne!(functions.stub_for(&function("a", &[0])), Some(a));
+        assert_ne!(functions.stub_for(&function("b", &[])), Some(a));
+    }
+
+    #[test]
+    fn ten_thousand_functions_keep_their_stubs() {
+        let (directory, functions) = started();
+        let names: Vec<_> = (0..10_000).map(|n| format!("f{n}")).collect();
+        let stubs: Vec<_> = names.iter().map(|name| functions.stub_for(&function(name, &[])).unwrap()).collect();
+        let again: Vec<_> = names.iter().map(|name| functions.stub_for(&function(name, &[])).unwrap()).collect();
+        assert_eq!(stubs, again);
+        let mut addresses: Vec<_> = stubs.iter().map(|stub| stub.address()).collect();
+        addresses.sort_unstable();
+        assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= STUB_SIZE));
+
+        let path = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+        let bytes = fs::read(path).unwrap();
+        // The stub that functions share when memory is used up is one more.
+        assert_eq!(crate::wire::Reader::new(&bytes).unwrap().records().count(), 10_001);
+    }
+
+    #[test]
+    fn the_stub_calls_the_evaluator_with_its_record_in_place() {
+        extern "C" fn evaluator(thread: usize, frame: usize, third: usize) -> usize {
+            // SAFETY: a stub is running, so the thread's head points at its record.
+            unsafe {
+                let base = (*crate::stub::thread::words()).head;
+                let word = |offset: i64| *((base as i64 + offset) as *const usize);
+                use crate::stub::{RETURN_OFFSET, record};
+                let stub = record::stub_of_tag(word(record::TAG) as u64, base as u64).unwrap() as usize;
+                assert_eq!(word(record::RETURN), stub + RETURN_OFFSET as usize);
+                assert_eq!((word(record::THREAD), word(record::FRAME)), (thread, frame));
+                if third == 0 {
+                    return stub;
+                }
+                let link = word(record::LINK);
+                assert!(link > base);
+                let below = *((link as i64 + record::TAG) as *const usize);
+                record::stub_of_tag(below as u64, link as u64).unwrap() as usize
+            }
+        }
+        extern "C" fn outer(inner_stub: usize, frame: usize, third: usize) -> usize {
+            // SAFETY: the address is that of a stub, passed on by the test.
+            unsafe {
+                let inner: Stub = core::mem::transmute(inner_stub);
+                inner.call(11, frame, third, evaluator)
+            }
+        }
+        let (_directory, functions) = started();
+        let stubs = ["outer", "inner"].map(|name| functions.stub_for(&function(name, &[])).unwrap());
+        // SAFETY: the evaluators take any words.
+        unsafe {
+            assert_eq!(stubs[1].call(5, 6, 0, evaluator), stubs[1].address());
+            assert_eq!(stubs[0].call(stubs[1].address(), 8, 1, outer), stubs[0].address());
+            assert_eq!((*crate::stub::thread::words()).head, 0);
+        }
+    }
+
+    #[test]
+    fn the_process_unwinder_walks_through_stubs() {
+        extern "C" fn evaluator(addresses: usize, capacity: usize, _: usize) -> usize {
+            unsafe extern "C" {
+                fn backtrace(buffer: *mut usize, size: i32) -> i32;
+            }
+            // SAFETY: the buffer is as long as said.
+            unsafe { backtrace(addresses as *mut usize, capacity as i32) as usize }
+        }
+        let (_directory, functions) = started();
+        let stub = functions.stub_for(&function("walked", &[])).unwrap();
+        let mut buffer = vec![0_usize; 200];
+        // SAFETY: the evaluator writes into the buffer, which is as long as said.
+        let depth = unsafe { stub.call(buffer.as_mut_ptr() as usize, buffer.len(), 0, evaluator) };
+        let addresses = &buffer[..depth];
+        let position = addresses.iter().position(|a| *a == stub.address() + crate::stub::RETURN_OFFSET as usize);
+        let position = position.expect("the stub is in the backtrace");
+        assert!(depth > position + 5, "the walk goes on behind the stub: {addresses:x?}");
+    }
+
+    #[test]
+    fn a_forked_child_keeps_its_stubs_and_names_new_ones_in_a_registry_of_its_own() {
+        let (directory, functions) = started();
+        let old = functions.stub_for(&function("old", &[])).unwrap();
+        // SAFETY: the child makes a stub and leaves; no other thread holds the lock of `functions`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let kept = functions.stub_for(&function("old", &[])) == Some(old);
+            let new = functions.stub_for(&function("new", &[])).is_some();
+            // SAFETY: ends the child without running anything else.
+            unsafe { libc::_exit(i32::from(kept && new)) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is valid to be written.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(libc::WEXITSTATUS(status), 1);
+        functions.stub_for(&function("parent", &[])).unwrap();
+
+        let mut names: Vec<Vec<std::string::String>> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| {
+                let bytes = fs::read(entry.unwrap().path()).unwrap();
+                let reader = crate::wire::Reader::new(&bytes).unwrap();
+                let name = |record| {
+                    let crate::wire::Record::Function { function, .. } = record;
+                    std::string::String::from_utf8(function.qualname.to_vec()).unwrap()
+                };
+                reader.records().map(name).filter(|name| !name.starts_with('[')).collect()
+            })
+            .collect();
+        names.sort();
+        assert_eq!(names, [vec!["new"], vec!["old", "parent"]]);
+    }
+}

@@ -1,0 +1,124 @@
+//! A lock that a fork cannot leave locked, and a value that is set once.
+
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+
+/// Guards a value that is used for moments only: who waits lets other threads run and tries again.
+#[derive(Debug)]
+pub struct Lock<T> {
+    /// The id of the process that holds the lock, or 0.
+    holder: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached through `with` only, by one thread at a time.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+impl<T> Lock<T> {
+    /// An unlocked value.
+    pub const fn new(value: T) -> Lock<T> {
+        Lock { holder: AtomicU32::new(0), value: UnsafeCell::new(value) }
+    }
+
+    /// Runs `action` with the value. Must not be called again from within `action`.
+    pub fn with<R>(&self, action: impl FnOnce(&mut T) -> R) -> R {
+        let this_process = sys::process_id();
+        let mut holder = 0;
+        while let Err(other) =
+            self.holder.compare_exchange_weak(holder, this_process, Ordering::Acquire, Ordering::Relaxed)
+        {
+            // A fork copies the lock but not the thread that held it: a holder that is another process is taken over.
+            holder = if other == this_process { 0 } else { other };
+            if holder == 0 {
+                sys::yield_processor();
+            }
+        }
+        // SAFETY: the lock is held, and given back only when the reference is gone.
+        let result = action(unsafe { &mut *self.value.get() });
+        self.holder.store(0, Ordering::Release);
+        result
+    }
+}
+
+/// A value that is set once and then only read.
+#[derive(Debug)]
+pub struct Once<T> {
+    state: AtomicU8,
+    value: UnsafeCell<Option<T>>,
+}
+
+const EMPTY: u8 = 0;
+const BEING_SET: u8 = 1;
+const SET: u8 = 2;
+
+// SAFETY: the value is written by the one thread that moved the state from EMPTY, and read only when it is SET.
+unsafe impl<T: Send + Sync> Sync for Once<T> {}
+
+impl<T> Once<T> {
+    /// Not set.
+    pub const fn new() -> Once<T> {
+        Once { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(None) }
+    }
+
+    /// Sets the value; the first one stays.
+    pub fn set(&self, value: T) {
+        if self.state.compare_exchange(EMPTY, BEING_SET, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            // SAFETY: only one thread gets here, once, and nobody reads before the state is SET.
+            unsafe { *self.value.get() = Some(value) };
+            self.state.store(SET, Ordering::Release);
+        }
+    }
+
+    /// The value, if it is set.
+    pub fn get(&self) -> Option<&T> {
+        match self.state.load(Ordering::Acquire) {
+            // SAFETY: nobody writes the value any more.
+            SET => unsafe { (*self.value.get()).as_ref() },
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn threads_take_turns() {
+        static COUNT: Lock<u64> = Lock::new(0);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for _ in 0..10_000 {
+                        COUNT.with(|count| *count += 1);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(COUNT.with(|count| *count), 40_000);
+    }
+
+    #[test]
+    fn a_child_takes_over_the_lock_of_a_thread_that_it_does_not_have() {
+        let lock = Lock::new(0);
+        lock.with(|_| {
+            // SAFETY: the child takes the lock and leaves.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let code = lock.with(|value| {
+                    *value += 7;
+                    *value
+                });
+                // SAFETY: ends the child without running anything else.
+                unsafe { libc::_exit(code) };
+            }
+            let mut status = 0;
+            // SAFETY: `status` is valid to be written.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            assert_eq!(libc::WEXITSTATUS(status), 7);
+        });
+    }
+}

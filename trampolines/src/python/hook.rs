@@ -1,0 +1,302 @@
+//! The frame evaluation hook (PEP 523): every frame that CPython is about to run comes by here, on its way to its stub.
+//!
+//! # Safety
+//! CPython calls everything in this file with the interpreter's lock held.
+
+use super::code_object;
+use super::hook_code::{HOOK_SIZE, LowRecursion, Parameters, hook_code};
+use super::recursion;
+use super::register;
+use super::symbols::{EvalFrame, Object};
+use super::{CPython, FUNCTIONS, check};
+use crate::lock::{Lock, Once};
+use crate::stub::{self, Stub, map_code, thread};
+use crate::sys::{self, KeepErrno, Refused, Text};
+use crate::wire::{HOOK_NAME, Status, Token};
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicI64, Ordering};
+
+/// What the first installation found out, the same for every interpreter of the process.
+#[derive(Debug)]
+pub(super) struct Installed {
+    /// Our slot in `co_extra`.
+    index: u16,
+    /// The C recursion of a thread that has used none.
+    pub c_recursion_limit: c_int,
+}
+
+pub(super) static INSTALLED: Once<Installed> = Once::new();
+
+/// The word that the hook compares the size of `co_extra` with: our slot's index, or the highest number, which sends
+/// every call to the slow path.
+static INDEX_LIMIT: AtomicI64 = AtomicI64::new(i64::MAX);
+
+/// One interpreter of the process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interpreter {
+    /// CPython's address of it.
+    address: *mut Object,
+    /// Our hook's code.
+    hook: EvalFrame,
+    /// The evaluator that was there before, which stubs call.
+    next: EvalFrame,
+    /// Whether the hook only hands frames on: it was removed while another hook had it as its next.
+    passing: bool,
+    /// How many threads are so deep that stubs are stopped.
+    pub deep: u32,
+}
+
+// SAFETY: addresses of code, and of an interpreter that is only compared.
+unsafe impl Send for Interpreter {}
+
+/// The most interpreters that one process can have at a time; more run without stubs.
+const MOST_INTERPRETERS: usize = 256;
+
+static INTERPRETERS: Lock<[Option<Interpreter>; MOST_INTERPRETERS]> = Lock::new([None; MOST_INTERPRETERS]);
+
+/// Calls `action` with what is known of an interpreter.
+pub(super) fn with_interpreter<R>(address: *mut Object, action: impl FnOnce(&mut Interpreter) -> R) -> Option<R> {
+    INTERPRETERS.with(|all| all.iter_mut().flatten().find(|one| one.address == address).map(action))
+}
+
+/// Installs the hook in the current interpreter. Does nothing when it is there already.
+///
+/// # Errors
+/// Why the interpreter goes on without stubs.
+///
+/// # Safety
+/// The interpreter's lock is held.
+pub(super) unsafe fn install(python: &CPython) -> Result<(), Text<200>> {
+    let symbols = &python.symbols;
+    // SAFETY: the lock is held, so there is a current interpreter.
+    let (interpreter, current) = unsafe {
+        let interpreter = (symbols.this_interpreter)();
+        (interpreter, (symbols.get_eval_frame)(interpreter))
+    };
+    let known = with_interpreter(interpreter, |known| (known.hook, known.next));
+    if let Some((hook, next)) = known.filter(|(hook, _)| core::ptr::fn_addr_eq(*hook, current)) {
+        with_interpreter(interpreter, |known| known.passing = false);
+        let _ = (hook, next);
+        open_fast_path();
+        return Ok(());
+    }
+    // SAFETY: as above.
+    let installed = unsafe { reserve_slot(python)? };
+    let hook = make_hook(python, installed, current)
+        .map_err(|refused| Text::format(format_args!("no memory for code: {refused}")))?;
+    let entry = Interpreter { address: interpreter, hook, next: current, passing: false, deep: 0 };
+    let kept = INTERPRETERS.with(|all| {
+        let same = all.iter().position(|one| one.is_some_and(|one| one.address == interpreter));
+        let slot = same.or_else(|| all.iter().position(|one| one.is_none()));
+        slot.and_then(|slot| all.get_mut(slot)).map(|slot| *slot = Some(entry)).is_some()
+    });
+    if !kept {
+        return Err(Text::format(format_args!("more than {MOST_INTERPRETERS} interpreters in one process")));
+    }
+    // SAFETY: the hook is an evaluator, and stays mapped for good.
+    unsafe { (symbols.set_eval_frame)(interpreter, hook) };
+    open_fast_path();
+    Ok(())
+}
+
+/// Asks the current interpreter for a slot in `co_extra`, and checks the layout once.
+///
+/// # Safety
+/// The interpreter's lock is held.
+unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Text<200>> {
+    let symbols = &python.symbols;
+    // SAFETY: no function is given that would be called when code objects die: a stub outlives its function.
+    let index = unsafe { (symbols.request_code_extra)(core::ptr::null()) };
+    let Ok(index) = u16::try_from(index) else {
+        return Err(Text::format(format_args!("no slot is left in co_extra")));
+    };
+    match INSTALLED.get() {
+        // Code objects that come with the interpreter are shared by all interpreters of a process.
+        Some(installed) if installed.index != index => {
+            return Err(Text::format(format_args!("another tool uses co_extra differently in this interpreter")));
+        }
+        Some(_) => {}
+        None => {
+            // SAFETY: the lock is held, and at an import no error is set.
+            unsafe {
+                check::check(symbols, python.layout, index, INDEX_LIMIT.as_ptr().cast())
+                    .map_err(|what| Text::format(format_args!("its layout is not known: {what} is elsewhere")))?;
+            }
+            // SAFETY: the lock is held.
+            let c_recursion_limit = unsafe { recursion::remaining(python, (symbols.this_thread)()) };
+            INSTALLED.set(Installed { index, c_recursion_limit });
+        }
+    }
+    INSTALLED.get().ok_or_else(|| Text::format(format_args!("two threads start at once")))
+}
+
+/// Lets calls through to the fast path.
+fn open_fast_path() {
+    let passing = INTERPRETERS.with(|all| all.iter().flatten().any(|one| one.passing));
+    if let Some(installed) = INSTALLED.get().filter(|_| !passing) {
+        INDEX_LIMIT.store(i64::from(installed.index), Ordering::Relaxed);
+    }
+}
+
+/// Removes the hook from the current interpreter. Where another hook has been set over it, it stays and hands every
+/// frame on.
+///
+/// # Safety
+/// The interpreter's lock is held.
+pub(super) unsafe fn remove(python: &CPython) {
+    // SAFETY: the lock is held; the evaluator that is set was set before ours.
+    unsafe {
+        let interpreter = (python.symbols.this_interpreter)();
+        let current = (python.symbols.get_eval_frame)(interpreter);
+        let next = with_interpreter(interpreter, |known| {
+            let is_ours = core::ptr::fn_addr_eq(known.hook, current);
+            known.passing = !is_ours;
+            is_ours.then_some(known.next)
+        });
+        match next {
+            Some(Some(next)) => (python.symbols.set_eval_frame)(interpreter, next),
+            Some(None) => INDEX_LIMIT.store(i64::MAX, Ordering::Relaxed),
+            None => {}
+        }
+    }
+}
+
+/// A hook's code in front of an evaluator; there is one for each different evaluator.
+fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame) -> Result<EvalFrame, Refused> {
+    static HOOKS: Lock<[Option<(EvalFrame, EvalFrame)>; 16]> = Lock::new([None; 16]);
+    HOOKS.with(|hooks| {
+        let made = hooks.iter().flatten().find(|(before, _)| core::ptr::fn_addr_eq(*before, next));
+        if let Some((_, hook)) = made {
+            return Ok(*hook);
+        }
+        let offset = thread::offset();
+        let layout = python.layout;
+        let parameters = Parameters {
+            stack_limit: offset + thread::STACK_LIMIT,
+            frame_code: layout.frame.code,
+            code_is_tagged: layout.frame.code_is_tagged,
+            code_extra: layout.code.extra,
+            index: installed.index,
+            index_limit: INDEX_LIMIT.as_ptr() as usize,
+            recursion: layout.c_recursion.map(|fields| LowRecursion {
+                remaining: fields.remaining,
+                low: recursion::lowest_for_stubs(installed.c_recursion_limit),
+            }),
+            next: next as usize,
+            resolve: resolve as *const () as usize,
+        };
+        let token = FUNCTIONS.token().unwrap_or(Token(0));
+        let code = map_code(HOOK_NAME, token, &hook_code(&parameters), 1)?;
+        const { assert!(HOOK_SIZE == 4096) };
+        // SAFETY: the code follows the calling convention of an evaluator and never goes away.
+        let hook: EvalFrame = unsafe { core::mem::transmute(code) };
+        if let Some(slot) = hooks.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some((next, hook));
+        }
+        Ok(hook)
+    })
+}
+
+/// The slow path: decides where the hook jumps to with its three arguments, and the next evaluator as the fourth.
+///
+/// # Safety
+/// Called by the hook's code.
+unsafe extern "C" fn resolve(
+    thread_state: *mut Object,
+    frame: *mut Object,
+    _throwflag: c_int,
+    next: EvalFrame,
+) -> *const c_void {
+    let _errno = KeepErrno::new();
+    let next_address = next as *const c_void;
+    let Some(python) = super::CPYTHON.get() else { return next_address };
+    // SAFETY: the arguments are CPython's, and the lock is held.
+    unsafe {
+        let interpreter = (python.symbols.interpreter_of_thread)(thread_state);
+        if with_interpreter(interpreter, |known| known.passing).unwrap_or(true) {
+            return next_address;
+        }
+        if recursion::is_deep(python, thread_state) {
+            return recursion::run_deep as *const c_void;
+        }
+        match stub_of(python, frame) {
+            Some(stub) => stub.address() as *const c_void,
+            None => next_address,
+        }
+    }
+}
+
+/// The stub of a frame's function, made on first sight.
+///
+/// # Safety
+/// The frame is alive and the interpreter's lock is held.
+pub(super) unsafe fn stub_of(python: &CPython, frame: *mut Object) -> Option<Stub> {
+    let index = INSTALLED.get()?.index;
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let code = code_object::of_frame(&python.symbols, &python.layout.frame, frame)?;
+        match code_object::extra(&python.layout.code, code, index) {
+            Some(slot) => Some(Stub::from_slot(slot)?),
+            None => register::register(python, frame, code, index),
+        }
+    }
+}
+
+/// Stops stubs in an interpreter as far as that is possible, for a while or for good. Returns whether ours was the
+/// current hook and no longer is.
+///
+/// # Safety
+/// The interpreter's lock is held.
+pub(super) unsafe fn suspend(python: &CPython, interpreter: *mut Object) -> bool {
+    // SAFETY: the lock is held; the evaluator that is set was set before ours.
+    unsafe {
+        let current = (python.symbols.get_eval_frame)(interpreter);
+        let next = with_interpreter(interpreter, |known| {
+            known.deep += 1;
+            core::ptr::fn_addr_eq(known.hook, current).then_some(known.next)
+        });
+        match next.flatten() {
+            Some(next) => {
+                (python.symbols.set_eval_frame)(interpreter, next);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Starts stubs again after [`suspend`], unless another thread is deep, somebody else has set an evaluator meanwhile,
+/// or `for_good`.
+///
+/// # Safety
+/// The interpreter's lock is held.
+pub(super) unsafe fn resume(python: &CPython, interpreter: *mut Object, for_good: bool) {
+    // SAFETY: the lock is held; the hook never goes away.
+    unsafe {
+        let current = (python.symbols.get_eval_frame)(interpreter);
+        let hook = with_interpreter(interpreter, |known| {
+            known.deep = known.deep.saturating_sub(1);
+            let undisturbed = core::ptr::fn_addr_eq(known.next, current);
+            (known.deep == 0 && undisturbed && !for_good).then_some(known.hook)
+        });
+        if let Some(hook) = hook.flatten() {
+            (python.symbols.set_eval_frame)(interpreter, hook);
+        }
+    }
+    if for_good {
+        FUNCTIONS.set_status(Status::Stopped, "a recursion uses up the stack again and again");
+    }
+}
+
+const _: () = assert!(stub::STUB_SIZE.is_power_of_two());
+/// Makes sure that this thread's limits are known.
+pub(super) fn prepare_thread() -> usize {
+    // SAFETY: a thread's words are its own.
+    unsafe {
+        let words = thread::words();
+        if (*words).stack_limit == usize::MAX {
+            (*words).stack_limit = recursion::stack_limit(sys::thread_stack());
+        }
+        (*words).stack_limit
+    }
+}

@@ -1,0 +1,78 @@
+//! The hook for x86-64. `aarch64.rs` mirrors this file.
+
+use super::{Assembler, HOOK_SIZE, Parameters};
+use crate::stub::{Cfa, Saved, UnwindEntry, UnwindRow};
+
+/// Where the slow path begins: behind the longest fast path.
+const SLOW: usize = 112;
+
+/// The code for the given interpreter.
+///
+/// In and out: `rdi` thread, `rsi` frame, `edx` throwflag; to the stub also `rcx`, the evaluator that it calls.
+pub fn hook_code(parameters: &Parameters) -> [u8; HOOK_SIZE] {
+    let mut code = Assembler::new(0xcc);
+    let next = (parameters.next as u64).to_le_bytes();
+
+    code.put(&[0xf3, 0x0f, 0x1e, 0xfa]); // endbr64
+    // cmp rsp, fs:[stack_limit]; jb slow
+    code.put(&[0x64, 0x48, 0x3b, 0x24, 0x25]).put(&parameters.stack_limit.to_le_bytes());
+    jump_to_slow(&mut code, 0x72);
+    if let Some(recursion) = parameters.recursion {
+        // cmp dword [rdi + remaining], low; jl slow
+        code.put(&[0x81, 0x7f, recursion.remaining]).put(&recursion.low.to_le_bytes());
+        jump_to_slow(&mut code, 0x7c);
+    }
+    code.put(&[0x48, 0x8b, 0x46, parameters.frame_code]); // mov rax, [rsi + frame_code]
+    if parameters.code_is_tagged {
+        code.put(&[0x48, 0x83, 0xe0, 0xfc]); // and rax, -4
+    }
+    // mov rax, [rax + co_extra]; test rax, rax; jz slow
+    code.put(&[0x48, 0x8b, 0x80]).put(&u32::from(parameters.code_extra).to_le_bytes());
+    code.put(&[0x48, 0x85, 0xc0]);
+    jump_to_slow(&mut code, 0x74);
+    // mov r8, index_limit; mov r8, [r8]; cmp [rax], r8; jle slow: the extras end before our slot
+    code.put(&[0x49, 0xb8]).put(&(parameters.index_limit as u64).to_le_bytes());
+    code.put(&[0x4d, 0x8b, 0x00]).put(&[0x4c, 0x39, 0x00]);
+    jump_to_slow(&mut code, 0x7e);
+    // mov rax, [rax + 8 + 8 * index]; test rax, rax; jz slow
+    code.put(&[0x48, 0x8b, 0x80]).put(&(8 + 8 * u32::from(parameters.index)).to_le_bytes());
+    code.put(&[0x48, 0x85, 0xc0]);
+    jump_to_slow(&mut code, 0x74);
+    code.put(&[0x48, 0xb9]).put(&next); // mov rcx, next
+    code.put(&[0xff, 0xe0]); // jmp rax
+
+    code.skip_to(SLOW);
+    code.put(&[0x55]); // push rbp
+    code.put(&[0x48, 0x89, 0xe5]); // mov rbp, rsp
+    code.put(&[0x57, 0x56, 0x52]); // push rdi; push rsi; push rdx
+    code.put(&[0x48, 0x83, 0xec, 0x08]); // sub rsp, 8: aligned to 16
+    code.put(&[0x48, 0xb9]).put(&next); // mov rcx, next
+    code.put(&[0x48, 0xb8]).put(&(parameters.resolve as u64).to_le_bytes()); // mov rax, resolve
+    code.put(&[0xff, 0xd0]); // call rax
+    code.put(&[0x48, 0x83, 0xc4, 0x08]); // add rsp, 8
+    code.put(&[0x5a, 0x5e, 0x5f, 0x5d]); // pop rdx; pop rsi; pop rdi; pop rbp
+    code.put(&[0x48, 0xb9]).put(&next); // mov rcx, next
+    code.put(&[0xff, 0xe0]); // jmp rax
+    code.finish()
+}
+
+/// A conditional jump with an 8-bit displacement.
+fn jump_to_slow(code: &mut Assembler, opcode: u8) {
+    let displacement = SLOW - (code.position() + 2);
+    code.put(&[opcode, displacement as u8]);
+}
+
+const BEFORE_FRAME: UnwindRow =
+    UnwindRow { cfa: Cfa::StackPointer(8), frame_pointer: Saved::InRegister, return_address: Saved::BelowCfa(8) };
+const FRAME_POINTER_PUSHED: UnwindRow =
+    UnwindRow { cfa: Cfa::StackPointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
+const IN_FRAME: UnwindRow =
+    UnwindRow { cfa: Cfa::FramePointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
+
+/// How to unwind from each instruction of a hook.
+pub const HOOK_UNWIND_TABLE: &[UnwindEntry] = &[
+    UnwindEntry { from: 0, row: BEFORE_FRAME },
+    UnwindEntry { from: SLOW as u16 + 1, row: FRAME_POINTER_PUSHED },
+    UnwindEntry { from: SLOW as u16 + 4, row: IN_FRAME },
+    UnwindEntry { from: SLOW as u16 + 41, row: BEFORE_FRAME },
+];

@@ -1,0 +1,81 @@
+//! Where CPython keeps what the hook reads: one file per version.
+//!
+//! Offsets are in bytes from the start of the structure, for builds with the global interpreter lock on 64-bit machines.
+//! A layout is only used after [`super::check`] found it right in the running interpreter.
+
+mod v3_10;
+mod v3_11;
+mod v3_12;
+mod v3_13;
+mod v3_14;
+mod v3_15;
+mod v3_9;
+
+use crate::wire::LineTableFormat;
+use core::ffi::CStr;
+
+/// One version's layout.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The interpreter's frame, the second argument of the hook.
+    pub frame: Frame,
+    /// `PyCodeObject`.
+    pub code: Code,
+    /// The thread's budget of C recursion, in the versions that count it.
+    pub c_recursion: Option<Recursion>,
+}
+
+/// `PyFrameObject` up to 3.10, `_PyInterpreterFrame` from 3.11 on.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The code object.
+    pub code: u8,
+    /// Whether the low two bits of that word are a tag (`_PyStackRef`).
+    pub code_is_tagged: bool,
+    /// The dictionary of globals.
+    pub globals: u8,
+}
+
+/// `PyCodeObject`.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    /// `co_filename`.
+    pub filename: u16,
+    /// `co_name`.
+    pub name: u16,
+    /// `co_qualname`, from 3.11 on.
+    pub qualname: Option<u16>,
+    /// `co_firstlineno`, an int.
+    pub first_line: u16,
+    /// The line table, a bytes object.
+    pub line_table: u16,
+    /// What Python calls the line table.
+    pub line_table_attribute: &'static CStr,
+    /// How to read the line table.
+    pub line_table_format: LineTableFormat,
+    /// `co_extra`: null, or `{ Py_ssize_t ce_size; void *ce_extras[]; }` (Objects/codeobject.c, `_PyCodeObjectExtra`).
+    pub extra: u16,
+}
+
+/// How much C recursion a thread has left, in `PyThreadState`. Both are ints.
+#[derive(Clone, Copy, Debug)]
+pub struct Recursion {
+    /// `c_recursion_remaining`.
+    pub remaining: u8,
+    /// `py_recursion_limit`, which the interpreter can be asked for: it tells whether the offsets are right.
+    pub python_limit: u8,
+}
+
+/// The layout of CPython 3.`minor`.
+pub fn of(minor: u8) -> Option<&'static Layout> {
+    Some(match minor {
+        9 => &v3_9::LAYOUT,
+        10 => &v3_10::LAYOUT,
+        11 => &v3_11::LAYOUT,
+        12 => &v3_12::LAYOUT,
+        13 => &v3_13::LAYOUT,
+        14 => &v3_14::LAYOUT,
+        15 => &v3_15::LAYOUT,
+        _ => return None,
+    })
+}

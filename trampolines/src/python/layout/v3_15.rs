@@ -1,0 +1,20 @@
+//! CPython 3.15: `_PyInterpreterFrame` in Include/internal/pycore_interpframe_structs.h and `_PyCode_DEF` in Include/cpython/code.h of
+//! 3.15.2.
+
+use super::{Code, Frame, Layout};
+use crate::wire::LineTableFormat;
+
+pub const LAYOUT: Layout = Layout {
+    frame: Frame { code: 0, code_is_tagged: true, globals: 24 },
+    code: Code {
+        filename: 112,
+        name: 120,
+        qualname: Some(128),
+        first_line: 68,
+        line_table: 136,
+        line_table_attribute: c"co_linetable",
+        line_table_format: LineTableFormat::Pep657,
+        extra: 200,
+    },
+    c_recursion: None,
+};

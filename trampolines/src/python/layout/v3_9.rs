@@ -1,0 +1,19 @@
+//! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
+
+use super::{Code, Frame, Layout};
+use crate::wire::LineTableFormat;
+
+pub const LAYOUT: Layout = Layout {
+    frame: Frame { code: 32, code_is_tagged: false, globals: 48 },
+    code: Code {
+        filename: 104,
+        name: 112,
+        qualname: None,
+        first_line: 40,
+        line_table: 120,
+        line_table_attribute: c"co_lnotab",
+        line_table_format: LineTableFormat::Lnotab,
+        extra: 144,
+    },
+    c_recursion: None,
+};

@@ -1,0 +1,140 @@
+//! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
+
+mod check;
+mod code_object;
+mod hook;
+mod hook_code;
+pub mod inittab;
+mod layout;
+mod recursion;
+mod register;
+mod symbols;
+mod version;
+
+pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
+pub use version::{SUPPORTED, Version};
+
+use crate::functions::Functions;
+use crate::lock::Once;
+use crate::sys::{self, KeepErrno, Text};
+use crate::wire::{SESSION_ENV, Status};
+use core::ffi::{CStr, c_char};
+
+/// The functions of this process that have stubs.
+static FUNCTIONS: Functions = Functions::new();
+
+/// The interpreter, once it was found to be one that stubs work on.
+static CPYTHON: Once<CPython> = Once::new();
+
+/// A supported interpreter.
+#[derive(Debug)]
+struct CPython {
+    symbols: symbols::Symbols,
+    layout: &'static layout::Layout,
+    version: Version,
+}
+
+/// Looks for CPython in this process, before it is initialized, and arranges for the hook to be installed.
+///
+/// Does nothing when the process belongs to no session or is not Python. An interpreter that is not supported gets a
+/// registry that says why, and runs on as it would have.
+pub fn start() {
+    let _errno = KeepErrno::new();
+    let session: Text<64> = Text::format(format_args!("{SESSION_ENV}"));
+    let Some(session) = sys::environment(session.as_c()) else { return };
+    let Some(version) = find_version() else { return };
+    match find_python(version) {
+        Ok(python) => {
+            CPYTHON.set(python);
+            if let Err(why) = inittab::wrap(on_interpreter_start) {
+                refuse(session, version, why);
+            }
+        }
+        Err(why) => refuse(session, version, why.as_str()),
+    }
+}
+
+/// The version of the CPython in this process, if there is one.
+fn find_version() -> Option<Version> {
+    let get_version = sys::symbol(c"Py_GetVersion")?;
+    // SAFETY: Py_GetVersion may be called before the interpreter is initialized, and returns a text that stays
+    // (documentation of the C API, "Before Python initialization").
+    let text = unsafe {
+        let get_version: unsafe extern "C" fn() -> *const c_char = core::mem::transmute(get_version);
+        CStr::from_ptr(get_version())
+    };
+    Version::parse(text)
+}
+
+fn find_python(version: Version) -> Result<CPython, Text<200>> {
+    let Version { major, minor, .. } = version;
+    let (oldest, newest) = (SUPPORTED.start(), SUPPORTED.end());
+    let refuse = |why| Err(Text::format(why));
+    if major != 3 || !SUPPORTED.contains(&minor) {
+        return refuse(format_args!("stubs work on CPython 3.{oldest} to 3.{newest}"));
+    }
+    if version.free_threaded {
+        return refuse(format_args!("stubs do not work on free-threaded builds"));
+    }
+    if version.pre_release {
+        return refuse(format_args!("stubs do not work on pre-releases"));
+    }
+    let Some(layout) = layout::of(minor) else {
+        return refuse(format_args!("there is no layout for it"));
+    };
+    match symbols::Symbols::load() {
+        Ok(symbols) => Ok(CPython { symbols, layout, version }),
+        Err(missing) => refuse(format_args!("it does not export {}", missing.to_str().unwrap_or("a function"))),
+    }
+}
+
+fn refuse(session: &CStr, version: Version, why: &str) {
+    if FUNCTIONS.start(session, version.hex()).is_ok() {
+        FUNCTIONS.set_status(Status::Refused, why);
+    }
+}
+
+/// Called by each interpreter of the process while it starts, with its lock held.
+fn on_interpreter_start() {
+    let _errno = KeepErrno::new();
+    let Some(python) = CPYTHON.get() else { return };
+    // Without a registry there would be no names for the stubs: the program runs as if there were no session.
+    if !matches!(FUNCTIONS.start_from_environment(python.version.hex()), Ok(true)) {
+        return;
+    }
+    install_and_say(python);
+}
+
+fn install_and_say(python: &CPython) {
+    // SAFETY: the lock is held.
+    match unsafe { hook::install(python) } {
+        Ok(()) => FUNCTIONS.set_status(Status::Running, ""),
+        // An interpreter of its own that is refused does not stop the others.
+        Err(_) if hook::INSTALLED.get().is_some() => {}
+        Err(why) => FUNCTIONS.set_status(Status::Refused, why.as_str()),
+    }
+}
+
+/// Installs the hook in the current interpreter, in a process of a session. Returns whether the interpreter is one that
+/// stubs work on. Installing it again changes nothing.
+///
+/// # Safety
+/// The interpreter's lock is held.
+pub unsafe fn install() -> bool {
+    let installed = CPYTHON.get();
+    if let Some(python) = installed {
+        install_and_say(python);
+    }
+    installed.is_some()
+}
+
+/// Removes the hook from the current interpreter; it becomes a pass-through if another hook has been set over it.
+///
+/// # Safety
+/// The interpreter's lock is held.
+pub unsafe fn remove() {
+    if let Some(python) = CPYTHON.get() {
+        // SAFETY: as promised by the caller.
+        unsafe { hook::remove(python) };
+    }
+}

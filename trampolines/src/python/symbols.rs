@@ -1,0 +1,76 @@
+//! CPython's functions, looked up in the running process: nothing is linked.
+//!
+//! # Safety
+//! A function's type here is its declaration in CPython's headers; where versions differ in names, not in types, the
+//! names are tried one after the other.
+
+use crate::sys;
+use core::ffi::{CStr, c_char, c_int, c_void};
+
+/// An object, an interpreter, a thread state or a frame of CPython's: only ever used by address.
+pub type Object = c_void;
+/// A frame evaluation function (PEP 523).
+pub type EvalFrame = unsafe extern "C" fn(*mut Object, *mut Object, c_int) -> *mut Object;
+
+macro_rules! symbols {
+    ($($field:ident: $type:ty = $($name:literal)or+;)*) => {
+        /// The functions that the hook calls.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Symbols {
+            $(pub $field: $type,)*
+        }
+
+        impl Symbols {
+            /// Finds all of them.
+            ///
+            /// # Errors
+            /// The name of the first one that is missing.
+            pub fn load() -> Result<Symbols, &'static CStr> {
+                Ok(Symbols {
+                    $($field: {
+                        let names: &[&'static CStr] = &[$($name),+];
+                        match names.iter().find_map(|name| sys::symbol(name)) {
+                            // SAFETY: the symbol is the function or variable of CPython's that the type declares.
+                            Some(address) => unsafe { core::mem::transmute::<_, $type>(address) },
+                            None => return Err(names.first().copied().unwrap_or_default()),
+                        }
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+symbols! {
+    code_type: *mut Object = c"PyCode_Type";
+    get_eval_frame: unsafe extern "C" fn(*mut Object) -> EvalFrame = c"_PyInterpreterState_GetEvalFrameFunc";
+    set_eval_frame: unsafe extern "C" fn(*mut Object, EvalFrame) = c"_PyInterpreterState_SetEvalFrameFunc";
+    this_interpreter: unsafe extern "C" fn() -> *mut Object = c"PyInterpreterState_Get";
+    this_thread: unsafe extern "C" fn() -> *mut Object = c"PyThreadState_Get";
+    interpreter_of_thread: unsafe extern "C" fn(*mut Object) -> *mut Object = c"PyThreadState_GetInterpreter";
+    recursion_limit: unsafe extern "C" fn() -> c_int = c"Py_GetRecursionLimit";
+    request_code_extra: unsafe extern "C" fn(*const c_void) -> isize
+        = c"PyUnstable_Eval_RequestCodeExtraIndex" or c"_PyEval_RequestCodeExtraIndex";
+    set_code_extra: unsafe extern "C" fn(*mut Object, isize, *mut c_void) -> c_int
+        = c"PyUnstable_Code_SetExtra" or c"_PyCode_SetExtra";
+    new_empty_code: unsafe extern "C" fn(*const c_char, *const c_char, c_int) -> *mut Object = c"PyCode_NewEmpty";
+    get_attribute: unsafe extern "C" fn(*mut Object, *const c_char) -> *mut Object = c"PyObject_GetAttrString";
+    dict_get: unsafe extern "C" fn(*mut Object, *const c_char) -> *mut Object = c"PyDict_GetItemString";
+    text_as_utf8: unsafe extern "C" fn(*mut Object, *mut isize) -> *const c_char = c"PyUnicode_AsUTF8AndSize";
+    text_length: unsafe extern "C" fn(*mut Object) -> isize = c"PyUnicode_GetLength";
+    text_character: unsafe extern "C" fn(*mut Object, isize) -> u32 = c"PyUnicode_ReadChar";
+    bytes: unsafe extern "C" fn(*mut Object, *mut *mut c_char, *mut isize) -> c_int = c"PyBytes_AsStringAndSize";
+    tuple_size: unsafe extern "C" fn(*mut Object) -> isize = c"PyTuple_Size";
+    tuple_item: unsafe extern "C" fn(*mut Object, isize) -> *mut Object = c"PyTuple_GetItem";
+    long_value: unsafe extern "C" fn(*mut Object) -> isize = c"PyLong_AsSsize_t";
+    release: unsafe extern "C" fn(*mut Object) = c"Py_DecRef";
+    error_occurred: unsafe extern "C" fn() -> *mut Object = c"PyErr_Occurred";
+    error_clear: unsafe extern "C" fn() = c"PyErr_Clear";
+    error_fetch: unsafe extern "C" fn(*mut *mut Object, *mut *mut Object, *mut *mut Object) = c"PyErr_Fetch";
+    error_restore: unsafe extern "C" fn(*mut Object, *mut Object, *mut Object) = c"PyErr_Restore";
+}
+
+// SAFETY: the addresses are of code and of types, which CPython shares between threads.
+unsafe impl Send for Symbols {}
+// SAFETY: as above.
+unsafe impl Sync for Symbols {}
