@@ -10,6 +10,7 @@ use crate::stub::{STUB_SIZE, Stub, StubMemory};
 use crate::sys::{self, ForkMark, KeepErrno, Refused, Text};
 use crate::wire::{Function, LineTableFormat, SESSION_ENV, Status, Token};
 use core::ffi::CStr;
+use core::fmt;
 use core::ptr::NonNull;
 
 /// The most functions that get stubs of their own in one process.
@@ -44,6 +45,12 @@ struct Inner {
     shared: Option<Stub>,
     fork_mark: ForkMark,
     seed: u64,
+}
+
+impl Default for Functions {
+    fn default() -> Functions {
+        Functions::new()
+    }
 }
 
 impl Functions {
@@ -102,7 +109,7 @@ impl Functions {
     }
 
     /// Says in the registry what became of the process.
-    pub fn set_status(&self, status: Status, message: &str) {
+    pub fn set_status(&self, status: Status, message: impl fmt::Display) {
         let _errno = KeepErrno::new();
         self.inner.with(|inner| {
             let Some(inner) = inner else { return };

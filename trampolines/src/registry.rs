@@ -9,6 +9,7 @@ use crate::wire::{
     RecordKind, Status, Token, VERSION,
 };
 use core::ffi::CStr;
+use core::fmt;
 use core::mem::size_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -98,7 +99,7 @@ impl Registry {
     }
 
     /// Says what became of the process.
-    pub fn set_status(&mut self, status: Status, message: &str) {
+    pub fn set_status(&mut self, status: Status, message: impl fmt::Display) {
         let text: Text<MESSAGE_SIZE> = Text::format(format_args!("{message}"));
         // SAFETY: the header is mapped and this is the only writer; a reader checks what it reads.
         unsafe {

@@ -6,12 +6,13 @@
 use super::code_object;
 use super::hook_code::{HOOK_SIZE, LowRecursion, Parameters, hook_code};
 use super::recursion;
+use super::refusal::Refusal;
 use super::register;
 use super::symbols::{EvalFrame, Object};
 use super::{CPython, FUNCTIONS, check};
 use crate::lock::{Lock, Once};
 use crate::stub::{self, Stub, map_code, thread};
-use crate::sys::{self, KeepErrno, Refused, Text};
+use crate::sys::{self, KeepErrno, Refused};
 use crate::wire::{HOOK_NAME, Status, Token};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicI64, Ordering};
@@ -66,24 +67,25 @@ pub(super) fn with_interpreter<R>(address: *mut Object, action: impl FnOnce(&mut
 ///
 /// # Safety
 /// The interpreter's lock is held.
-pub(super) unsafe fn install(python: &CPython) -> Result<(), Text<200>> {
+pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     let symbols = &python.symbols;
     // SAFETY: the lock is held, so there is a current interpreter.
     let (interpreter, current) = unsafe {
         let interpreter = (symbols.this_interpreter)();
         (interpreter, (symbols.get_eval_frame)(interpreter))
     };
-    let known = with_interpreter(interpreter, |known| (known.hook, known.next));
-    if let Some((hook, next)) = known.filter(|(hook, _)| core::ptr::fn_addr_eq(*hook, current)) {
-        with_interpreter(interpreter, |known| known.passing = false);
-        let _ = (hook, next);
+    let is_there = with_interpreter(interpreter, |known| {
+        let is_there = core::ptr::fn_addr_eq(known.hook, current) || known.passing;
+        known.passing = false;
+        is_there
+    });
+    if is_there == Some(true) {
         open_fast_path();
         return Ok(());
     }
     // SAFETY: as above.
     let installed = unsafe { reserve_slot(python)? };
-    let hook = make_hook(python, installed, current)
-        .map_err(|refused| Text::format(format_args!("no memory for code: {refused}")))?;
+    let hook = make_hook(python, installed, current).map_err(Refusal::Memory)?;
     let entry = Interpreter { address: interpreter, hook, next: current, passing: false, deep: 0 };
     let kept = INTERPRETERS.with(|all| {
         let same = all.iter().position(|one| one.is_some_and(|one| one.address == interpreter));
@@ -91,7 +93,7 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Text<200>> {
         slot.and_then(|slot| all.get_mut(slot)).map(|slot| *slot = Some(entry)).is_some()
     });
     if !kept {
-        return Err(Text::format(format_args!("more than {MOST_INTERPRETERS} interpreters in one process")));
+        return Err(Refusal::TooManyInterpreters);
     }
     // SAFETY: the hook is an evaluator, and stays mapped for good.
     unsafe { (symbols.set_eval_frame)(interpreter, hook) };
@@ -103,31 +105,32 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Text<200>> {
 ///
 /// # Safety
 /// The interpreter's lock is held.
-unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Text<200>> {
+unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Refusal> {
     let symbols = &python.symbols;
     // SAFETY: no function is given that would be called when code objects die: a stub outlives its function.
     let index = unsafe { (symbols.request_code_extra)(core::ptr::null()) };
     let Ok(index) = u16::try_from(index) else {
-        return Err(Text::format(format_args!("no slot is left in co_extra")));
+        return Err(Refusal::NoSlot);
     };
     match INSTALLED.get() {
         // Code objects that come with the interpreter are shared by all interpreters of a process.
         Some(installed) if installed.index != index => {
-            return Err(Text::format(format_args!("another tool uses co_extra differently in this interpreter")));
+            return Err(Refusal::OtherSlot);
         }
         Some(_) => {}
         None => {
             // SAFETY: the lock is held, and at an import no error is set.
             unsafe {
                 check::check(symbols, python.layout, index, INDEX_LIMIT.as_ptr().cast())
-                    .map_err(|what| Text::format(format_args!("its layout is not known: {what} is elsewhere")))?;
+                    .map_err(Refusal::Layout)?;
             }
             // SAFETY: the lock is held.
             let c_recursion_limit = unsafe { recursion::remaining(python, (symbols.this_thread)()) };
             INSTALLED.set(Installed { index, c_recursion_limit });
         }
     }
-    INSTALLED.get().ok_or_else(|| Text::format(format_args!("two threads start at once")))
+    // The first installation is in the main interpreter, before there are others.
+    INSTALLED.get().ok_or(Refusal::OtherSlot)
 }
 
 /// Lets calls through to the fast path.

@@ -4,9 +4,10 @@ mod check;
 mod code_object;
 mod hook;
 mod hook_code;
-pub mod inittab;
+mod inittab;
 mod layout;
 mod recursion;
+mod refusal;
 mod register;
 mod symbols;
 mod version;
@@ -19,6 +20,7 @@ use crate::lock::Once;
 use crate::sys::{self, KeepErrno, Text};
 use crate::wire::{SESSION_ENV, Status};
 use core::ffi::{CStr, c_char};
+use refusal::Refusal;
 
 /// The functions of this process that have stubs.
 static FUNCTIONS: Functions = Functions::new();
@@ -50,7 +52,7 @@ pub fn start() {
                 refuse(session, version, why);
             }
         }
-        Err(why) => refuse(session, version, why.as_str()),
+        Err(why) => refuse(session, version, why),
     }
 }
 
@@ -66,29 +68,22 @@ fn find_version() -> Option<Version> {
     Version::parse(text)
 }
 
-fn find_python(version: Version) -> Result<CPython, Text<200>> {
-    let Version { major, minor, .. } = version;
-    let (oldest, newest) = (SUPPORTED.start(), SUPPORTED.end());
-    let refuse = |why| Err(Text::format(why));
-    if major != 3 || !SUPPORTED.contains(&minor) {
-        return refuse(format_args!("stubs work on CPython 3.{oldest} to 3.{newest}"));
+fn find_python(version: Version) -> Result<CPython, Refusal> {
+    if version.major != 3 {
+        return Err(Refusal::Version);
     }
+    let layout = layout::of(version.minor).ok_or(Refusal::Version)?;
     if version.free_threaded {
-        return refuse(format_args!("stubs do not work on free-threaded builds"));
+        return Err(Refusal::FreeThreaded);
     }
     if version.pre_release {
-        return refuse(format_args!("stubs do not work on pre-releases"));
+        return Err(Refusal::PreRelease);
     }
-    let Some(layout) = layout::of(minor) else {
-        return refuse(format_args!("there is no layout for it"));
-    };
-    match symbols::Symbols::load() {
-        Ok(symbols) => Ok(CPython { symbols, layout, version }),
-        Err(missing) => refuse(format_args!("it does not export {}", missing.to_str().unwrap_or("a function"))),
-    }
+    let symbols = symbols::Symbols::load().map_err(Refusal::Missing)?;
+    Ok(CPython { symbols, layout, version })
 }
 
-fn refuse(session: &CStr, version: Version, why: &str) {
+fn refuse(session: &CStr, version: Version, why: Refusal) {
     if FUNCTIONS.start(session, version.hex()).is_ok() {
         FUNCTIONS.set_status(Status::Refused, why);
     }
@@ -111,7 +106,7 @@ fn install_and_say(python: &CPython) {
         Ok(()) => FUNCTIONS.set_status(Status::Running, ""),
         // An interpreter of its own that is refused does not stop the others.
         Err(_) if hook::INSTALLED.get().is_some() => {}
-        Err(why) => FUNCTIONS.set_status(Status::Refused, why.as_str()),
+        Err(why) => FUNCTIONS.set_status(Status::Refused, why),
     }
 }
 

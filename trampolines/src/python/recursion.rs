@@ -107,7 +107,7 @@ unsafe fn give_back(python: &CPython, thread_state: *mut Object) -> c_int {
     let (Some(fields), Some(installed)) = (python.layout.c_recursion, INSTALLED.get()) else { return 0 };
     // SAFETY: the layout was checked, and the count is the calling thread's.
     unsafe {
-        let count = thread_state.cast::<u8>().add(fields.remaining.into()).cast::<c_int>();
+        let count = thread_state.byte_add(fields.remaining.into()).cast::<c_int>();
         let given = (installed.c_recursion_limit - *count).max(0);
         *count += given;
         given
@@ -122,7 +122,7 @@ unsafe fn take_back(python: &CPython, thread_state: *mut Object, given: c_int) {
     let Some(fields) = python.layout.c_recursion else { return };
     // SAFETY: as in `give_back`.
     unsafe {
-        let count = thread_state.cast::<u8>().add(fields.remaining.into()).cast::<c_int>();
+        let count = thread_state.byte_add(fields.remaining.into()).cast::<c_int>();
         *count -= given;
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::sys;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr::NonNull;
 
 /// An object, an interpreter, a thread state or a frame of CPython's: only ever used by address.
 pub type Object = c_void;
@@ -31,7 +32,7 @@ macro_rules! symbols {
                         let names: &[&'static CStr] = &[$($name),+];
                         match names.iter().find_map(|name| sys::symbol(name)) {
                             // SAFETY: the symbol is the function or variable of CPython's that the type declares.
-                            Some(address) => unsafe { core::mem::transmute::<_, $type>(address) },
+                            Some(address) => unsafe { core::mem::transmute::<NonNull<c_void>, $type>(address) },
                             None => return Err(names.first().copied().unwrap_or_default()),
                         }
                     },)*

@@ -73,7 +73,7 @@ const LARGEST_BLOCK: usize = 16_384;
 
 /// Hands out stubs, each of them once.
 #[derive(Debug)]
-pub struct StubMemory {
+pub(crate) struct StubMemory {
     next: Option<NonNull<u8>>,
     left: usize,
     block: usize,

@@ -1,5 +1,7 @@
 //! What the tests of the agent share: the agent itself, the interpreters of this machine, and libraries written in C.
 
+#![allow(dead_code, reason = "no test uses all of it")]
+
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -77,7 +79,8 @@ pub fn interpreters() -> Vec<Interpreter> {
         assert!(env::var_os(REQUIRE_ALL_ENV).is_none_or(|value| value != "1"), "{message}");
         assert!(!found.is_empty(), "{message}");
         // Not by eprintln!: the test harness would keep it to itself unless a test fails.
-        writeln!(std::io::stderr(), "{message}").unwrap();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "{message}").unwrap();
     }
     found
 }

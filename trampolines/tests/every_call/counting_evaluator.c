@@ -17,6 +17,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,10 +116,10 @@ __attribute__((destructor)) static void write_counts(void) {
     FILE *file = fopen(path, "w");
     if (!file)
         abort();
-    fprintf(file, "unhooked %llu\nlost %llu\n", (unsigned long long)unhooked, (unsigned long long)lost);
+    fprintf(file, "unhooked %" PRIu64 "\nlost %" PRIu64 "\n", unhooked, lost);
     for (uint32_t slot = 0; slot < SLOTS; slot++)
         if (table[slot].count)
-            fprintf(file, "%llx %llu\n", (unsigned long long)table[slot].address, (unsigned long long)table[slot].count);
+            fprintf(file, "%" PRIxPTR " %" PRIu64 "\n", table[slot].address, table[slot].count);
     if (fclose(file) != 0)
         abort();
 }
