@@ -1,1 +1,16 @@
 //! Measures what pronk costs and how right it is.
+//!
+//! - [`overhead`]: a command is run plain and under `pronk record`, in pairs; the ratios are estimated with intervals.
+//! - [`accuracy`]: `examples/known_answer.py` is profiled, and the profile compared with what the program says of itself.
+//!
+//! What is measured is written as data and as a table, with the machine that it was measured on ([`output`]).
+#![forbid(unsafe_code)]
+
+pub mod accuracy;
+pub mod interpreter;
+pub mod machine;
+pub mod measure;
+pub mod output;
+pub mod overhead;
+pub mod pronk;
+pub mod statistics;

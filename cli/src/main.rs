@@ -1,2 +1,35 @@
-//! The `pronk` command.
-fn main() {}
+//! The `pronk` command: parse, resolve options, run, export.
+
+mod agent;
+mod args;
+mod ending;
+mod export;
+mod messages;
+mod output;
+mod verbs;
+
+use args::{Arguments, Verb};
+use clap::Parser;
+use messages::say;
+use std::process::ExitCode;
+
+/// The exit status when nothing was run because pronk was asked for what it cannot do, as clap has it too.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let Arguments { verb } = Arguments::parse();
+    let (result, status) = match verb {
+        Verb::Record(arguments) => (verbs::record::run(arguments), USAGE),
+        Verb::Report(arguments) => (verbs::report::run(arguments), 1),
+        Verb::Flamegraph(arguments) => (verbs::flamegraph::run(arguments), 1),
+        Verb::Doctor => (verbs::doctor::run(), 1),
+    };
+    match result {
+        Ok(ending) => ending.take(),
+        Err(error) if messages::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say!("{error:#}");
+            ExitCode::from(messages::status_of(&error).unwrap_or(status))
+        }
+    }
+}

@@ -1,2 +1,34 @@
 //! Takes stack samples of a process tree. It knows addresses, and no names.
+//!
+//! A [`Session`] starts a command, lets the kernel sample every thread of every process that comes of it, unwinds each
+//! sample, and returns a [`recording::Recording`]. [`probe`] says what the machine permits.
+//!
+//! ```no_run
+//! use pronk_sampler::{Request, Session, SessionDirectory};
+//!
+//! let request = Request { command: vec!["true".into()], frequency: 999, duration: None, stubs: false };
+//! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
+//! let recording = session.record()?;
+//! println!("{} samples", recording.samples.len());
+//! # Ok::<(), pronk_sampler::Error>(())
+//! ```
+
+mod directory;
+mod engine;
+mod error;
+mod files;
+mod launch;
+mod limits;
+mod mappings;
+mod permissions;
+mod processes;
+mod recorder;
 pub mod recording;
+mod session;
+mod signals;
+mod unwind;
+
+pub use directory::SessionDirectory;
+pub use error::Error;
+pub use permissions::{Answer, Permissions, probe};
+pub use session::{Request, Session};

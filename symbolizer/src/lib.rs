@@ -1,2 +1,24 @@
 //! Gives names to samples, merges native and Python frames, and holds the profile.
+//!
+//! - [`symbolize`] turns a recording, the registries of its session and the ELF files into a [`profile::Profile`].
+//! - [`file`] writes and reads the `.pronk` file.
+//! - [`view`] shows a profile: which frames are visible, what they are called, and how often each was seen.
+//!
+//! Nothing that is read (ELF and DWARF, registries, `/proc/kallsyms`, profiles) is trusted: what is damaged costs names
+//! and never the profile. Files are read and never mapped, since a mapped file that is truncated kills its reader.
+
+pub mod file;
+mod machinery;
+mod merge;
+mod native;
 pub mod profile;
+mod registry;
+mod tables;
+mod validate;
+pub mod view;
+
+pub use merge::symbolize;
+pub use validate::OutOfRange;
+
+#[cfg(test)]
+mod testing;

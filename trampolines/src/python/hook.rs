@@ -37,14 +37,26 @@ static INDEX_LIMIT: AtomicI64 = AtomicI64::new(i64::MAX);
 pub(super) struct Interpreter {
     /// CPython's address of it.
     address: *mut Object,
+    /// CPython's number of it, which tells it from an earlier one at the same address.
+    id: i64,
     /// Our hook's code.
     hook: EvalFrame,
     /// The evaluator that was there before, which stubs call.
     next: EvalFrame,
-    /// Whether the hook only hands frames on: it was removed while another hook had it as its next.
-    passing: bool,
+    state: State,
     /// How many threads are so deep that stubs are stopped.
     pub deep: u32,
+}
+
+/// What became of an interpreter's hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It leads frames to their stubs, by itself or because another hook calls it.
+    Active,
+    /// It was removed while another hook had it as its next, and hands every frame on.
+    Passing,
+    /// It is gone.
+    Removed,
 }
 
 // SAFETY: addresses of code, and of an interpreter that is only compared.
@@ -70,23 +82,36 @@ pub(super) fn with_interpreter<R>(address: *mut Object, action: impl FnOnce(&mut
 pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     let symbols = &python.symbols;
     // SAFETY: the lock is held, so there is a current interpreter.
-    let (interpreter, current) = unsafe {
+    let (interpreter, id, current) = unsafe {
         let interpreter = (symbols.this_interpreter)();
-        (interpreter, (symbols.get_eval_frame)(interpreter))
+        (interpreter, (symbols.interpreter_id)(interpreter), (symbols.get_eval_frame)(interpreter))
     };
+    INTERPRETERS.with(|all| {
+        all.iter_mut().filter(|slot| slot.is_some_and(|one| one.address == interpreter && one.id != id)).for_each(
+            |slot| *slot = None,
+        );
+    });
+    // Under another hook ours is still there, since that one calls it: taking that one as our next would be a circle.
+    // Only the default evaluator certainly calls nobody.
     let is_there = with_interpreter(interpreter, |known| {
-        let is_there = core::ptr::fn_addr_eq(known.hook, current) || known.passing;
-        known.passing = false;
-        is_there
+        let is_ours = core::ptr::fn_addr_eq(known.hook, current);
+        let covered = known.state != State::Removed && !core::ptr::fn_addr_eq(symbols.default_eval_frame, current);
+        if is_ours || covered {
+            known.state = State::Active;
+        }
+        is_ours || covered
     });
     if is_there == Some(true) {
         open_fast_path();
         return Ok(());
     }
-    // SAFETY: as above.
-    let installed = unsafe { reserve_slot(python)? };
+    let installed = match INSTALLED.get().filter(|_| is_there.is_some()) {
+        Some(installed) => installed,
+        // SAFETY: as above.
+        None => unsafe { reserve_slot(python)? },
+    };
     let hook = make_hook(python, installed, current).map_err(Refusal::Memory)?;
-    let entry = Interpreter { address: interpreter, hook, next: current, passing: false, deep: 0 };
+    let entry = Interpreter { address: interpreter, id, hook, next: current, state: State::Active, deep: 0 };
     let kept = INTERPRETERS.with(|all| {
         let same = all.iter().position(|one| one.is_some_and(|one| one.address == interpreter));
         let slot = same.or_else(|| all.iter().position(|one| one.is_none()));
@@ -133,10 +158,13 @@ unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Refusal> 
     INSTALLED.get().ok_or(Refusal::OtherSlot)
 }
 
+fn is_any_passing(all: &mut [Option<Interpreter>; MOST_INTERPRETERS]) -> bool {
+    all.iter().flatten().any(|one| one.state == State::Passing)
+}
+
 /// Lets calls through to the fast path.
 fn open_fast_path() {
-    let passing = INTERPRETERS.with(|all| all.iter().flatten().any(|one| one.passing));
-    if let Some(installed) = INSTALLED.get().filter(|_| !passing) {
+    if let Some(installed) = INSTALLED.get().filter(|_| !INTERPRETERS.with(is_any_passing)) {
         INDEX_LIMIT.store(i64::from(installed.index), Ordering::Relaxed);
     }
 }
@@ -153,14 +181,19 @@ pub(super) unsafe fn remove(python: &CPython) {
         let current = (python.symbols.get_eval_frame)(interpreter);
         let next = with_interpreter(interpreter, |known| {
             let is_ours = core::ptr::fn_addr_eq(known.hook, current);
-            known.passing = !is_ours;
+            known.state = match known.state {
+                State::Removed => State::Removed,
+                _ if is_ours => State::Removed,
+                _ => State::Passing,
+            };
             is_ours.then_some(known.next)
         });
-        match next {
-            Some(Some(next)) => (python.symbols.set_eval_frame)(interpreter, next),
-            Some(None) => INDEX_LIMIT.store(i64::MAX, Ordering::Relaxed),
-            None => {}
+        if let Some(next) = next.flatten() {
+            (python.symbols.set_eval_frame)(interpreter, next);
         }
+    }
+    if INTERPRETERS.with(is_any_passing) {
+        INDEX_LIMIT.store(i64::MAX, Ordering::Relaxed);
     }
 }
 
@@ -216,7 +249,7 @@ unsafe extern "C" fn resolve(
     // SAFETY: the arguments are CPython's, and the lock is held.
     unsafe {
         let interpreter = (python.symbols.interpreter_of_thread)(thread_state);
-        if with_interpreter(interpreter, |known| known.passing).unwrap_or(true) {
+        if with_interpreter(interpreter, |known| known.state != State::Active).unwrap_or(true) {
             return next_address;
         }
         if recursion::is_deep(python, thread_state) {

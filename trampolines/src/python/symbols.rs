@@ -44,9 +44,11 @@ macro_rules! symbols {
 
 symbols! {
     code_type: *mut Object = c"PyCode_Type";
+    default_eval_frame: EvalFrame = c"_PyEval_EvalFrameDefault";
     get_eval_frame: unsafe extern "C" fn(*mut Object) -> EvalFrame = c"_PyInterpreterState_GetEvalFrameFunc";
     set_eval_frame: unsafe extern "C" fn(*mut Object, EvalFrame) = c"_PyInterpreterState_SetEvalFrameFunc";
     this_interpreter: unsafe extern "C" fn() -> *mut Object = c"PyInterpreterState_Get";
+    interpreter_id: unsafe extern "C" fn(*mut Object) -> i64 = c"PyInterpreterState_GetID";
     this_thread: unsafe extern "C" fn() -> *mut Object = c"PyThreadState_Get";
     interpreter_of_thread: unsafe extern "C" fn(*mut Object) -> *mut Object = c"PyThreadState_GetInterpreter";
     recursion_limit: unsafe extern "C" fn() -> c_int = c"Py_GetRecursionLimit";

@@ -145,3 +145,14 @@ pub fn compile_library(source: &Path, library: &Path) {
         .unwrap_or_else(|error| panic!("{} runs: {error}", compiler.display()));
     assert!(status.success(), "{} is compiled: {status}", source.display());
 }
+
+/// The bytes of the one registry in a session's directory.
+///
+/// # Panics
+/// When there is none, or more than one.
+pub fn only_registry(session: &Path) -> Vec<u8> {
+    let mut registries = std::fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path());
+    let registry = registries.next().expect("the session has a registry");
+    assert!(registries.next().is_none(), "the session has one registry");
+    std::fs::read(registry).unwrap()
+}

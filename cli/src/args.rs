@@ -1,0 +1,253 @@
+//! What can be asked for on the command line, with the limits of each value.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pronk_symbolizer::profile::NativeFrames;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A sampling profiler for CPython in which every Python function runs through a native stub of its own.
+#[derive(Debug, Parser)]
+#[command(name = "pronk", version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a command and profile it, with all the processes and threads that it starts
+    #[command(after_help = RECORD_HELP)]
+    Record(RecordArguments),
+    /// Print the functions of a profile, with their own samples and those of what they called
+    Report(ReportArguments),
+    /// Draw a profile as a flamegraph
+    Flamegraph(FlamegraphArguments),
+    /// Say what this machine permits, and what to do about the rest
+    Doctor,
+}
+
+const RECORD_HELP: &str = "\
+The command keeps its stdin, stdout, stderr and signals, and pronk ends as the command ended: with its exit status, or by the same signal. \
+If the command could not be run, the status is 127 when there is no such command, 126 when it cannot be executed, and else 2.";
+
+/// `pronk record`
+#[derive(Args, Debug)]
+pub struct RecordArguments {
+    /// Where to write: FILE.svg a flamegraph, FILE.folded collapsed stacks, FILE.pronk the profile with a flamegraph beside it
+    /// [default: profile.pronk]
+    ///
+    /// A file that is named here is replaced. Files that pronk names itself (profile.pronk, and the flamegraph beside a profile) are kept
+    /// once, as profile.old.pronk and profile.old.svg.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Samples per second of CPU time of each thread
+    #[arg(short = 'F', long, value_name = "HZ", default_value = "999", value_parser = frequency)]
+    pub frequency: u32,
+
+    /// Stop sampling after this time; the command goes on
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Native frames to show in flamegraphs and collapsed stacks
+    #[arg(long, value_enum, default_value_t = Native::Extensions)]
+    pub native: Native,
+
+    /// How samples are taken
+    #[arg(long, value_enum, default_value_t = Engine::Auto)]
+    pub engine: Engine,
+
+    /// When functions run through their stubs
+    #[arg(long, value_enum, default_value_t = Stubs::Auto)]
+    pub stubs: Stubs,
+
+    /// The command to run, and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `pronk report`
+#[derive(Args, Debug)]
+pub struct ReportArguments {
+    /// The profile, as `pronk record` wrote it
+    pub profile: PathBuf,
+
+    /// How many functions [default: 20 in the table, all with --json]
+    #[arg(long, value_name = "N")]
+    pub top: Option<NonZeroUsize>,
+
+    /// Sort by the samples in the function itself (the default)
+    #[arg(long = "self", conflicts_with = "total")]
+    pub by_self: bool,
+
+    /// Sort by the samples in the function and in what it called
+    #[arg(long)]
+    pub total: bool,
+
+    /// Write JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which samples and frames to show.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `pronk flamegraph`
+#[derive(Args, Debug)]
+pub struct FlamegraphArguments {
+    /// The profile, as `pronk record` wrote it
+    pub profile: PathBuf,
+
+    /// The SVG file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Merge the stacks from their leaves, to see who calls the hot functions
+    #[arg(long)]
+    pub reverse: bool,
+
+    /// The title [default: the command that was profiled]
+    #[arg(long)]
+    pub title: Option<String>,
+
+    /// Which samples and frames to show.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// Which samples and frames of a profile to show.
+#[derive(Args, Debug)]
+pub struct Selection {
+    /// Only the samples of threads of this name or thread id
+    #[arg(long, value_name = "NAME")]
+    pub thread: Option<String>,
+
+    /// Native frames to show [default: as was asked for when the profile was made]
+    #[arg(long, value_enum)]
+    pub native: Option<Native>,
+}
+
+/// Which native frames to show. Python frames are always shown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Native {
+    /// None
+    Python,
+    /// Those of extension modules, libraries and the kernel, without the interpreter's own machinery
+    Extensions,
+    /// All
+    All,
+}
+
+impl From<Native> for NativeFrames {
+    fn from(native: Native) -> Self {
+        match native {
+            Native::Python => NativeFrames::Python,
+            Native::Extensions => NativeFrames::Extensions,
+            Native::All => NativeFrames::All,
+        }
+    }
+}
+
+/// How samples are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The best that this machine permits
+    Auto,
+    /// By the kernel, from outside the program
+    Perf,
+    /// By a signal handler in the program (not there yet)
+    Signal,
+}
+
+/// When functions run through their stubs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stubs {
+    /// As the engine needs it
+    Auto,
+    /// Always
+    Full,
+    /// In short windows, so that they cost less (not there yet)
+    Windowed,
+    /// Never (needs the signal engine)
+    Off,
+}
+
+fn frequency(text: &str) -> Result<u32, String> {
+    // The kernel's limit is the sampler's to check: it names the setting and its value.
+    text.parse().ok().filter(|hz| *hz > 0).ok_or_else(|| {
+        "a frequency is a whole number of samples per second, from 1 to kernel.perf_event_max_sample_rate".to_owned()
+    })
+}
+
+/// The longest duration: ten years, which every clock here can count.
+const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= MAX_SECONDS => {
+            Ok(Duration::from_secs_f64(seconds).max(Duration::from_nanos(1)))
+        }
+        _ => Err(format!("a duration is a number of seconds above 0 and up to {MAX_SECONDS}, such as 2.5")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn record(arguments: &[&str]) -> Result<RecordArguments, clap::Error> {
+        let all = ["pronk", "record"].iter().chain(arguments);
+        match Arguments::try_parse_from(all)?.verb {
+            Verb::Record(arguments) => Ok(arguments),
+            other => panic!("not record: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_is_taken_as_it_is() {
+        let expected = ["python", "-c", "pass", "--", "-F", "0"];
+        assert_eq!(record(&["--", "python", "-c", "pass", "--", "-F", "0"]).unwrap().command, expected);
+        assert_eq!(record(&["-F", "9", "python", "-c", "pass", "--", "-F", "0"]).unwrap().command, expected);
+        assert!(record(&["--"]).is_err());
+        assert!(record(&[]).is_err());
+    }
+
+    #[test]
+    fn frequencies_have_limits() {
+        for good in ["1", "999", "20000"] {
+            assert_eq!(record(&["-F", good, "--", "true"]).unwrap().frequency, good.parse::<u32>().unwrap());
+        }
+        for bad in ["0", "1.5", "99999999999999999999", "fast", ""] {
+            let error = record(&["-F", bad, "--", "true"]).unwrap_err().to_string();
+            assert!(error.contains("from 1 to kernel.perf_event_max_sample_rate"), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_are_seconds_above_zero() {
+        let duration = |text| record(&["--duration", text, "--", "true"]).map(|arguments| arguments.duration.unwrap());
+        assert_eq!(duration("2.5").unwrap(), Duration::from_millis(2500));
+        assert_eq!(duration("0.000000000001").unwrap(), Duration::from_nanos(1));
+        for bad in ["0", "0.0", "nan", "inf", "1e300", "2 s", ""] {
+            assert!(duration(bad).unwrap_err().to_string().contains("seconds above 0"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn report_sorts_one_way() {
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--self", "--total"]).is_err());
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--top", "0"]).is_err());
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--total", "--top", "5"]).is_ok());
+    }
+}

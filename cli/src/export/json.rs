@@ -1,0 +1,259 @@
+//! The report for programs, as JSON.
+//!
+//! One object, with these fields. Fields may be added in version 1; none is taken away and none changes its meaning.
+//! What is not known is `null`.
+//!
+//! - `version`: 1.
+//! - `pronk_version`: the version of pronk that made the profile.
+//! - `command`: the command and its arguments.
+//! - `started_at`: when sampling began, in seconds since 1970.
+//! - `duration_ns`: how long sampling was on, in nanoseconds.
+//! - `frequency_hz`: samples asked for per second of CPU time of each thread.
+//! - `event`, `engine`, `stubs`: what caused a sample, how samples were taken, whether stubs were on.
+//! - `exit`: how the command ended, in words.
+//! - `native`: which native frames the report counts: `python` (none), `extensions` or `all`.
+//! - `thread`: the name of the threads that the report is limited to, or `null`.
+//! - `sort`: `self` or `total`, by which `functions` is sorted, the highest first.
+//! - `samples`: the number of samples in the report; percentages are of this.
+//! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
+//!   `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or false), and
+//!   `notes`, a list of texts.
+//! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
+//!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
+//! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
+//! - `functions`: for each `name`, `file`, `line` (on which it begins), `binary`, `category` (`python`, `interpreter`,
+//!   `native`, `kernel` or `missing`), `self` and `total` (samples), `self_percent` and `total_percent`.
+
+use super::Export;
+use super::table::Order;
+use crate::messages::percent;
+use pronk_symbolizer::profile::{Category, NativeFrames, Profile, PythonSupport, StringId};
+use pronk_symbolizer::view::{FunctionCount, View};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// Writes JSON.
+#[derive(Debug)]
+pub struct Json {
+    /// By what functions are sorted.
+    pub order: Order,
+    /// How many functions there are at most.
+    pub top: usize,
+    /// Which native frames the view shows.
+    pub native: NativeFrames,
+    /// The threads that the view is limited to.
+    pub thread: Option<String>,
+}
+
+impl Export for Json {
+    fn write(&self, profile: &Profile, view: &View<'_>, to: &mut dyn Write) -> io::Result<()> {
+        let report = Report::new(self, profile, view);
+        serde_json::to_writer_pretty(&mut *to, &report)?;
+        writeln!(to)
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'p> {
+    version: u32,
+    pronk_version: &'p str,
+    command: &'p [String],
+    started_at: u64,
+    duration_ns: u64,
+    frequency_hz: u32,
+    event: &'p str,
+    engine: &'p str,
+    stubs: &'p str,
+    exit: &'p str,
+    native: &'static str,
+    thread: Option<&'p str>,
+    sort: &'static str,
+    samples: u64,
+    quality: Quality<'p>,
+    processes: Vec<Process<'p>>,
+    threads: Vec<Thread<'p>>,
+    functions: Vec<Function<'p>>,
+}
+
+#[derive(Serialize)]
+struct Quality<'p> {
+    samples: u64,
+    achieved_hz: Option<f64>,
+    lost: u64,
+    throttled: u64,
+    truncated: u64,
+    gaps: u64,
+    without_stack: u64,
+    unresolved_frames: u64,
+    unnamed_stubs: u64,
+    unregistered_functions: u64,
+    deep_stops: u64,
+    kernel_excluded: bool,
+    notes: &'p [String],
+}
+
+#[derive(Serialize)]
+struct Process<'p> {
+    pid: u32,
+    parent: Option<u32>,
+    name: &'p str,
+    python: Python<'p>,
+}
+
+#[derive(Serialize)]
+struct Python<'p> {
+    status: &'static str,
+    version: Option<&'p str>,
+    reason: Option<&'p str>,
+}
+
+#[derive(Serialize)]
+struct Thread<'p> {
+    pid: u32,
+    tid: u32,
+    name: &'p str,
+    main: bool,
+    samples: u64,
+}
+
+#[derive(Serialize)]
+struct Function<'p> {
+    name: &'p str,
+    file: Option<&'p str>,
+    line: Option<u32>,
+    binary: Option<&'p str>,
+    category: &'static str,
+    #[serde(rename = "self")]
+    itself: u64,
+    total: u64,
+    self_percent: f64,
+    total_percent: f64,
+}
+
+impl<'p> Report<'p> {
+    fn new(options: &'p Json, profile: &'p Profile, view: &View<'_>) -> Self {
+        let meta = &profile.meta;
+        let samples = view.sample_count();
+        let functions = options.order.functions(view);
+        Report {
+            version: VERSION,
+            pronk_version: &meta.pronk_version,
+            command: &meta.command,
+            started_at: meta.started_at_unix,
+            duration_ns: meta.duration_ns,
+            frequency_hz: meta.frequency,
+            event: &meta.event,
+            engine: &meta.engine,
+            stubs: &meta.stubs,
+            exit: &meta.exit,
+            native: match options.native {
+                NativeFrames::Python => "python",
+                NativeFrames::Extensions => "extensions",
+                NativeFrames::All => "all",
+            },
+            thread: options.thread.as_deref(),
+            sort: match options.order {
+                Order::Itself => "self",
+                Order::Total => "total",
+            },
+            samples,
+            quality: Quality::new(profile),
+            processes: processes(profile),
+            threads: threads(profile),
+            functions: functions.iter().take(options.top).map(|count| Function::new(profile, count, samples)).collect(),
+        }
+    }
+}
+
+impl<'p> Quality<'p> {
+    fn new(profile: &'p Profile) -> Self {
+        let quality = &profile.quality;
+        Quality {
+            samples: quality.samples,
+            // JSON has no infinities; serde_json would write null for them as well.
+            achieved_hz: quality.achieved_hz.filter(|hz| hz.is_finite()),
+            lost: quality.lost,
+            throttled: quality.throttled,
+            truncated: quality.truncated,
+            gaps: quality.gaps,
+            without_stack: quality.without_stack,
+            unresolved_frames: quality.unresolved_frames,
+            unnamed_stubs: quality.unnamed_stubs,
+            unregistered_functions: quality.unregistered_functions,
+            deep_stops: quality.deep_stops,
+            kernel_excluded: quality.kernel_excluded,
+            notes: &quality.notes,
+        }
+    }
+}
+
+impl<'p> Function<'p> {
+    fn new(profile: &'p Profile, count: &FunctionCount, samples: u64) -> Self {
+        let function = &profile.functions[count.function.index()];
+        let optional = |id: Option<StringId>| id.map(|id| text(profile, id));
+        Function {
+            name: text(profile, function.name),
+            file: optional(function.file),
+            line: function.first_line,
+            binary: optional(function.binary),
+            category: match function.category {
+                Category::Python => "python",
+                Category::Interpreter => "interpreter",
+                Category::Native => "native",
+                Category::Kernel => "kernel",
+                Category::Missing => "missing",
+            },
+            itself: count.self_samples,
+            total: count.total_samples,
+            self_percent: hundredths(percent(count.self_samples, samples)),
+            total_percent: hundredths(percent(count.total_samples, samples)),
+        }
+    }
+}
+
+fn text(profile: &Profile, id: StringId) -> &str {
+    &profile.strings[id.index()]
+}
+
+fn hundredths(percent: f64) -> f64 {
+    (percent * 100.0).round() / 100.0
+}
+
+fn processes(profile: &Profile) -> Vec<Process<'_>> {
+    profile
+        .processes
+        .iter()
+        .map(|process| Process {
+            pid: process.pid,
+            parent: process.parent.map(|parent| parent.0),
+            name: text(profile, process.name),
+            python: match &process.python {
+                PythonSupport::NotPython => Python { status: "none", version: None, reason: None },
+                PythonSupport::Stubs(version) => Python { status: "stubs", version: Some(version), reason: None },
+                PythonSupport::Refused(reason) => Python { status: "refused", version: None, reason: Some(reason) },
+            },
+        })
+        .collect()
+}
+
+fn threads(profile: &Profile) -> Vec<Thread<'_>> {
+    let mut samples = vec![0; profile.threads.len()];
+    for sample in &profile.samples {
+        samples[sample.thread.index()] += 1;
+    }
+    profile
+        .threads
+        .iter()
+        .zip(samples)
+        .map(|(thread, samples)| Thread {
+            pid: profile.processes[thread.process.index()].pid,
+            tid: thread.tid,
+            name: text(profile, thread.name),
+            main: thread.main,
+            samples,
+        })
+        .collect()
+}

@@ -1,0 +1,67 @@
+//! The report for people: a table of functions.
+
+use super::Export;
+use crate::messages::{percent, printable, thousands};
+use pronk_symbolizer::profile::Profile;
+use pronk_symbolizer::view::{FunctionCount, View};
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+/// By what functions are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By the samples in the function itself.
+    #[default]
+    Itself,
+    /// By the samples in the function and in what it called.
+    Total,
+}
+
+impl Order {
+    /// The functions of a view, in this order.
+    pub fn functions(self, view: &View<'_>) -> Vec<FunctionCount> {
+        let mut functions = view.functions();
+        if self == Order::Total {
+            functions.sort_by_key(|count| Reverse((count.total_samples, count.self_samples)));
+        }
+        functions
+    }
+}
+
+/// Writes a table of functions.
+#[derive(Debug)]
+pub struct Table {
+    /// By what it is sorted.
+    pub order: Order,
+    /// How many functions it has at most.
+    pub top: usize,
+    /// The threads that the view is limited to.
+    pub thread: Option<String>,
+}
+
+impl Export for Table {
+    fn write(&self, profile: &Profile, view: &View<'_>, to: &mut dyn Write) -> io::Result<()> {
+        let all = view.sample_count();
+        let meta = &profile.meta;
+        let seconds = meta.duration_ns as f64 / 1e9;
+        writeln!(to, "{}", printable(&meta.command.join(" ")))?;
+        writeln!(to, "{} samples of {} at {} Hz in {seconds:.1} s", thousands(all), printable(&meta.event), meta.frequency)?;
+        if let Some(thread) = &self.thread {
+            writeln!(to, "only threads named {}", printable(thread))?;
+        }
+        let functions = self.order.functions(view);
+        if functions.is_empty() {
+            return Ok(());
+        }
+        writeln!(to, "\n{:>18}  {:>18}  function", "self", "total")?;
+        for count in functions.iter().take(self.top) {
+            let cell = |samples| format!("{:>10} {:>6.2}%", thousands(samples), percent(samples, all));
+            let label = view.label(count.function);
+            writeln!(to, "{}  {}  {label}", cell(count.self_samples), cell(count.total_samples))?;
+        }
+        match functions.len().saturating_sub(self.top) {
+            0 => Ok(()),
+            more => writeln!(to, "{more} more: --top {} shows all", functions.len()),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `pronk flamegraph`: a profile as a picture.
+
+use crate::args::FlamegraphArguments;
+use crate::ending::Ending;
+use crate::export::{Export, Format, Svg};
+use crate::output::{Existing, Output};
+use anyhow::{Result, bail};
+use pronk_symbolizer::view::View;
+
+/// Reads the profile and draws it.
+///
+/// # Errors
+/// When the profile cannot be read or the picture cannot be written.
+pub fn run(arguments: FlamegraphArguments) -> Result<Ending> {
+    let path = &arguments.output;
+    if Format::of(path) != Some(Format::Svg) {
+        bail!("a flamegraph is an SVG file, so -o takes a name that ends in .svg, not {}", path.display());
+    }
+    let profile = super::read(&arguments.profile)?;
+    let view = View::new(&profile, &super::options(arguments.selection, &profile)?);
+    let svg = Svg { title: arguments.title, reverse: arguments.reverse };
+    let output = Output::new(path, Format::Svg, Existing::Replace)?;
+    output.write_here(|file| svg.write(&profile, &view, file))?;
+    Ok(Ending::Status(0))
+}

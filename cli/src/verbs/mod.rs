@@ -1,0 +1,34 @@
+//! One module per verb: each takes its arguments and returns how pronk is to end.
+
+pub mod doctor;
+pub mod flamegraph;
+pub mod record;
+pub mod report;
+mod summary;
+
+use crate::args::Selection;
+use anyhow::{Context, Result, bail};
+use pronk_symbolizer::profile::Profile;
+use pronk_symbolizer::view::ViewOptions;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Reads a profile.
+fn read(path: &Path) -> Result<Profile> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    pronk_symbolizer::file::read(&bytes).with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// What to show of a profile.
+fn options(selection: Selection, profile: &Profile) -> Result<ViewOptions> {
+    if let Some(name) = &selection.thread {
+        let names: BTreeSet<&str> =
+            profile.threads.iter().map(|thread| profile.strings[thread.name.index()].as_str()).collect();
+        let is_id = profile.threads.iter().any(|thread| thread.tid.to_string() == *name);
+        if !names.contains(name.as_str()) && !is_id {
+            let names: Vec<_> = names.into_iter().collect();
+            bail!("the profile has no thread named {name}; its threads are named: {}", names.join(", "));
+        }
+    }
+    Ok(ViewOptions { native: selection.native.map(Into::into), thread: selection.thread })
+}

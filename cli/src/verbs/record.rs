@@ -1,0 +1,150 @@
+//! `pronk record`: run a command, sample it, write what was found, and end as the command did.
+
+use super::summary;
+use crate::agent;
+use crate::args::{Engine, RecordArguments, Stubs};
+use crate::ending::Ending;
+use crate::export::Format;
+use crate::messages::say;
+use crate::output::{Existing, Output, Written};
+use anyhow::{Context, Result, bail};
+use pronk_sampler::recording::{Event, Recording};
+use pronk_sampler::{Request, Session, SessionDirectory};
+use pronk_symbolizer::profile::{Meta, Profile};
+use pronk_symbolizer::symbolize;
+use pronk_symbolizer::view::{View, ViewOptions};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::UNIX_EPOCH;
+
+/// Where the profile goes if nothing else is asked for.
+const DEFAULT_OUTPUT: &str = "profile.pronk";
+
+/// Runs the command and profiles it.
+///
+/// # Errors
+/// When the command was not run. Once it runs, whatever goes wrong with the profile is said and pronk ends as the
+/// command does.
+pub fn run(arguments: RecordArguments) -> Result<Ending> {
+    refuse_what_is_not_there(&arguments)?;
+    let outputs = outputs(arguments.output.as_deref())?;
+    let directory = SessionDirectory::create(agent::LIBRARY)?;
+    let request = Request {
+        command: arguments.command.clone(),
+        frequency: arguments.frequency,
+        duration: arguments.duration,
+        stubs: pronk_sampler::Stubs::Full,
+    };
+    let mut session = Session::start(request, directory)?;
+    match session.record() {
+        Ok(recording) => {
+            let profile = symbolize(&recording, meta(&arguments, &recording));
+            let files = write(&profile, &outputs);
+            if recording.exit.is_none() {
+                say!("sampling has stopped, as --duration asked for; the command goes on");
+            }
+            let view = View::new(&profile, &ViewOptions::default());
+            say!("{}", summary::of(&profile, &view, &files));
+        }
+        Err(error) => say!("there is no profile: {error}"),
+    }
+    let status = session.wait().context("the command ran, and how it ended is not known")?;
+    Ok(Ending::LikeProgram(status))
+}
+
+fn refuse_what_is_not_there(arguments: &RecordArguments) -> Result<()> {
+    if arguments.engine == Engine::Signal {
+        bail!("--engine signal is not there yet: use --engine perf, or auto, which is perf for now");
+    }
+    match arguments.stubs {
+        Stubs::Windowed => bail!("--stubs windowed is not there yet: use --stubs full, or auto, which is full for now"),
+        Stubs::Off => bail!("--stubs off needs --engine signal, which is not there yet: use --stubs full, or auto"),
+        Stubs::Auto | Stubs::Full => Ok(()),
+    }
+}
+
+/// The files to write. A profile has a flamegraph beside it.
+fn outputs(asked: Option<&Path>) -> Result<Vec<Output>> {
+    let (path, existing) = match asked {
+        Some(path) => (path, Existing::Replace),
+        None => (Path::new(DEFAULT_OUTPUT), Existing::KeepAsOld),
+    };
+    let Some(format) = Format::of(path) else {
+        bail!(
+            "-o {} does not say what to write: its name must end in .svg (a flamegraph), .folded (collapsed stacks) or \
+             .pronk (the profile)",
+            path.display()
+        );
+    };
+    let mut outputs = vec![Output::new(path, format, existing)?];
+    if format == Format::Pronk {
+        let beside = path.with_extension(Format::Svg.extension());
+        outputs.push(Output::new(&beside, Format::Svg, Existing::KeepAsOld)?);
+    }
+    Ok(outputs)
+}
+
+/// Writes the files. What could not be written anywhere is said here and costs no other file.
+fn write(profile: &Profile, outputs: &[Output]) -> Vec<(Format, Written)> {
+    let view = View::new(profile, &ViewOptions::default());
+    let mut files = Vec::new();
+    for output in outputs {
+        let exporter = output.format.exporter();
+        match output.write(|file| exporter.write(profile, &view, file)) {
+            Ok(written) => files.push((output.format, written)),
+            Err(error) => say!("{error:#}; nor would any other directory take it, so it is lost"),
+        }
+    }
+    files
+}
+
+/// How the profile was made.
+fn meta(arguments: &RecordArguments, recording: &Recording) -> Meta {
+    Meta {
+        pronk_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        started_at_unix: recording.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        duration_ns: recording.ended.0.saturating_sub(recording.started.0),
+        frequency: recording.frequency,
+        event: match recording.event {
+            Event::Cycles => "cycles",
+            Event::CpuClock => "cpu-clock",
+        }
+        .to_owned(),
+        engine: "perf".to_owned(),
+        stubs: "full".to_owned(),
+        native: arguments.native.into(),
+        exit: recording.exit.map_or_else(|| "still running".to_owned(), in_words),
+    }
+}
+
+fn in_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_said_in_words() {
+        assert_eq!(in_words(ExitStatus::from_raw(3 << 8)), "exit code 3");
+        assert_eq!(in_words(ExitStatus::from_raw(9)), "killed by signal 9");
+    }
+
+    #[test]
+    fn a_profile_has_a_flamegraph_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let formats = |name: &str| -> Vec<Format> {
+            outputs(Some(&directory.path().join(name))).unwrap().iter().map(|output| output.format).collect()
+        };
+        assert_eq!(formats("a.pronk"), [Format::Pronk, Format::Svg]);
+        assert_eq!(formats("a.svg"), [Format::Svg]);
+        assert_eq!(formats("a.folded"), [Format::Folded]);
+    }
+}

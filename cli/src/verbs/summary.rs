@@ -1,0 +1,164 @@
+//! What `pronk record` says at its end.
+
+use crate::export::Format;
+use crate::messages::{percent, thousands};
+use crate::output::Written;
+use pronk_symbolizer::profile::{Profile, PythonSupport, Quality};
+use pronk_symbolizer::view::View;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// How many of the hottest functions are named.
+const HOTTEST: usize = 5;
+
+/// How many reasons are given for processes that ran without stubs.
+const MOST_REASONS: usize = 5;
+
+/// The summary, in lines.
+pub fn of(profile: &Profile, view: &View<'_>, files: &[(Format, Written)]) -> String {
+    let mut text = samples(profile);
+    for line in quality(&profile.quality).into_iter().chain(processes(profile)) {
+        let _ = write!(text, "\n{line}");
+    }
+    let functions = view.functions();
+    if !functions.is_empty() {
+        let all = view.sample_count();
+        let _ = write!(text, "\n   self    total  function");
+        for count in functions.iter().take(HOTTEST) {
+            let (own, total) = (percent(count.self_samples, all), percent(count.total_samples, all));
+            let _ = write!(text, "\n{own:6.1}%  {total:6.1}%  {}", view.label(count.function));
+        }
+    }
+    for (format, written) in files {
+        let _ = write!(text, "\n{}", file(*format, written));
+    }
+    text
+}
+
+/// How many samples there are, and how fast they came.
+fn samples(profile: &Profile) -> String {
+    let (meta, quality) = (&profile.meta, &profile.quality);
+    let seconds = meta.duration_ns as f64 / 1e9;
+    let mut text = format!("{} samples in {seconds:.2} s", thousands(quality.samples));
+    let _ = match quality.achieved_hz {
+        Some(achieved) => write!(text, ", {achieved:.0} of {} a second of CPU time", meta.frequency),
+        None => write!(text, ", {} asked for a second of CPU time", meta.frequency),
+    };
+    text
+}
+
+/// What is missing or doubtful, a line each; one line to say that nothing is.
+fn quality(quality: &Quality) -> Vec<String> {
+    let counted = [
+        (quality.lost, "samples lost because a buffer was full (try a lower -F)"),
+        (quality.throttled, "times the kernel throttled sampling (try a lower -F)"),
+        (quality.truncated, "samples with a stack too deep to copy: they do not reach its root"),
+        (quality.gaps, "samples with native frames that could not be unwound"),
+        (quality.without_stack, "samples without a stack"),
+        (quality.unresolved_frames, "native places without a name: no symbols were found for them"),
+        (quality.unnamed_stubs, "Python functions whose names were lost"),
+        (quality.unregistered_functions, "Python functions that got no stub"),
+        (quality.deep_stops, "times stubs were off because the stack was nearly used up"),
+    ];
+    let mut lines: Vec<String> = counted
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", thousands(count)))
+        .collect();
+    if quality.kernel_excluded {
+        lines.push("time in the kernel is left out: it may not be sampled here (`pronk doctor` says why)".to_owned());
+    }
+    lines.extend(quality.notes.iter().cloned());
+    if lines.is_empty() && quality.samples > 0 {
+        lines.push("nothing was lost, every stack is complete".to_owned());
+    }
+    lines
+}
+
+/// The processes without stubs, those of one name and one reason together. What is plainly not Python is worth a word
+/// only where nothing was Python.
+fn processes(profile: &Profile) -> Vec<String> {
+    let mut refused: BTreeMap<(&str, &str), Vec<u32>> = BTreeMap::new();
+    let mut other: BTreeMap<&str, usize> = BTreeMap::new();
+    for process in &profile.processes {
+        let name = profile.strings[process.name.index()].as_str();
+        match &process.python {
+            PythonSupport::Stubs(_) => {}
+            PythonSupport::Refused(reason) => refused.entry((name, reason)).or_default().push(process.pid),
+            PythonSupport::NotPython => *other.entry(name).or_default() += 1,
+        }
+    }
+    let mut lines = Vec::new();
+    for ((name, reason), pids) in refused.iter().take(MOST_REASONS) {
+        let who = match pids.as_slice() {
+            [pid] => format!("{name} ({pid})"),
+            pids => format!("{name} ({} processes)", pids.len()),
+        };
+        lines.push(format!("{who} ran without Python names: {reason}"));
+    }
+    if refused.len() > MOST_REASONS {
+        lines.push(format!("{} more kinds of processes ran without Python names", refused.len() - MOST_REASONS));
+    }
+    if !other.is_empty() {
+        let names: Vec<String> = other
+            .iter()
+            .take(MOST_REASONS)
+            .map(|(name, count)| if *count == 1 { (*name).to_owned() } else { format!("{name} ({count} times)") })
+            .collect();
+        let more = if other.len() > MOST_REASONS { ", ..." } else { "" };
+        lines.push(format!("not Python, so only native frames: {}{more}", names.join(", ")));
+    }
+    lines
+}
+
+fn file(format: Format, written: &Written) -> String {
+    let what = match format {
+        Format::Svg => "flamegraph",
+        Format::Folded => "stacks",
+        Format::Pronk => "profile",
+    };
+    let mut text = format!("{what:<10}  {}", written.path.display());
+    if let Some(previous) = &written.previous {
+        let _ = write!(text, " (the one before is {})", previous.display());
+    }
+    if let Some(error) = &written.instead_because {
+        let _ = write!(text, " (it is there because: {error:#})");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_clean_profile_is_called_clean() {
+        let clean = Quality { samples: 1, ..Quality::default() };
+        assert_eq!(quality(&clean), ["nothing was lost, every stack is complete"]);
+        assert!(quality(&Quality::default()).is_empty());
+    }
+
+    #[test]
+    fn only_what_is_wrong_is_said() {
+        let lossy = Quality { samples: 9, lost: 1234, kernel_excluded: true, ..Quality::default() };
+        let lines = quality(&lossy);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("1,234 samples lost"));
+        assert!(lines[1].starts_with("time in the kernel is left out"));
+    }
+
+    #[test]
+    fn a_file_in_another_place_says_why() {
+        let written = Written {
+            path: PathBuf::from("/tmp/pronk-1.svg"),
+            previous: None,
+            instead_because: Some(anyhow::anyhow!("No space left on device").context("cannot write x.svg")),
+        };
+        let line = file(Format::Svg, &written);
+        assert_eq!(
+            line,
+            "flamegraph  /tmp/pronk-1.svg (it is there because: cannot write x.svg: No space left on device)"
+        );
+    }
+}

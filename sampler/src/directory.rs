@@ -1,0 +1,235 @@
+//! A session's private directory: it holds the agent's library and the registries that the agents write.
+
+use crate::error::Error;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const PREFIX: &str = "pronk-";
+/// How many random characters follow the prefix.
+const RANDOM: usize = 6;
+const LOCK: &str = "lock";
+const LIBRARY: &str = "libpronk.so";
+
+/// A directory that only its owner can use and whose name nobody can foretell. It goes when this value is dropped.
+#[derive(Debug)]
+pub struct SessionDirectory {
+    directory: TempDir,
+    /// Locked as long as the session lives, so that others can tell a running session from what a killed one left.
+    _lock: Flock<File>,
+}
+
+impl SessionDirectory {
+    /// Makes a directory in the first fitting place of `$TMPDIR`, `/tmp`, `$XDG_RUNTIME_DIR`, `/var/tmp` and
+    /// `/dev/shm`, and writes the agent's library into it. Removes what killed sessions of the same user left in those
+    /// places.
+    ///
+    /// A place fits when it is writable, is not mounted `noexec`, and can stand in `LD_PRELOAD`: the dynamic linker
+    /// splits that at colons and white space, and knows no way to quote them (ld.so(8)).
+    ///
+    /// # Errors
+    /// [`Error::NoDirectory`] when no place fits, with the reason for each.
+    pub fn create(agent: &[u8]) -> Result<SessionDirectory, Error> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let mut places = Vec::new();
+        for place in [
+            variable("TMPDIR"),
+            Some("/tmp".into()),
+            variable("XDG_RUNTIME_DIR"),
+            Some("/var/tmp".into()),
+            Some("/dev/shm".into()),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        SessionDirectory::create_in(&places, agent)
+    }
+
+    fn create_in(places: &[PathBuf], agent: &[u8]) -> Result<SessionDirectory, Error> {
+        let mut reasons = String::new();
+        for place in places {
+            remove_left_over(place);
+            match make(place, agent) {
+                Ok(directory) => return Ok(directory),
+                Err(reason) => reasons.push_str(&format!("\n  {}: {reason}", place.display())),
+            }
+        }
+        Err(Error::NoDirectory(reasons))
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The agent's library.
+    pub fn library(&self) -> PathBuf {
+        self.path().join(LIBRARY)
+    }
+}
+
+fn make(place: &Path, agent: &[u8]) -> Result<SessionDirectory, String> {
+    let unfit = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace() || *byte == 0x0b;
+    if place.as_os_str().as_bytes().iter().any(unfit) {
+        return Err("its path has a colon or white space, which LD_PRELOAD cannot hold".into());
+    }
+    if !place.is_absolute() {
+        return Err("it is not an absolute path".into());
+    }
+    let mount = statvfs(place).map_err(|error| error.desc().to_owned())?;
+    if mount.flags().contains(FsFlags::ST_NOEXEC) {
+        return Err("it is mounted noexec".into());
+    }
+    let text = |error: std::io::Error| error.to_string();
+    let private = fs::Permissions::from_mode(0o700);
+    let directory = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .rand_bytes(RANDOM)
+        .permissions(private)
+        .tempdir_in(place)
+        .map_err(text)?;
+    let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.path().join(LOCK));
+    let lock = try_lock(lock.map_err(text)?).ok_or("its lock is taken")?;
+    // What is executed must not be writable, not even by accident.
+    let library = OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY));
+    library.and_then(|mut file| file.write_all(agent)).map_err(text)?;
+    Ok(SessionDirectory { directory, _lock: lock })
+}
+
+/// How long a directory without a lock is left alone: its session may be about to make one. In seconds.
+const SETTLING: u64 = 60;
+
+/// Removes the directories in a place that killed sessions of this user left.
+///
+/// Others may write into the place as well and may exchange what lies there at any moment. A directory that is ours
+/// and closed to others cannot be exchanged by them where the place is sticky, as /tmp is; and what is removed is never
+/// looked for through a symlink (`remove_dir_all` opens each directory with O_NOFOLLOW).
+fn remove_left_over(place: &Path) {
+    let Ok(entries) = fs::read_dir(place) else { return };
+    for entry in entries.flatten() {
+        if is_our_pattern(&entry.file_name()) {
+            remove_if_left_over(&entry.path());
+        }
+    }
+}
+
+fn is_our_pattern(name: &OsStr) -> bool {
+    let Some(random) = name.as_bytes().strip_prefix(PREFIX.as_bytes()) else { return false };
+    random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn remove_if_left_over(path: &Path) {
+    let me = nix::unistd::geteuid().as_raw();
+    let Ok(of_directory) = fs::symlink_metadata(path) else { return };
+    if !of_directory.is_dir() || of_directory.uid() != me || of_directory.mode() & 0o077 != 0 {
+        return;
+    }
+    let lock = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path.join(LOCK));
+    let lock = match lock {
+        Ok(lock) => Some(lock),
+        // A session that was killed between making its directory and its lock leaves one without.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && age(&of_directory) > SETTLING => None,
+        Err(_) => return,
+    };
+    // Whoever holds the lock is the only one to remove; it is held until the directory is gone.
+    let held = lock.map(|lock| try_lock(lock).ok_or(()));
+    if !matches!(held, Some(Err(()))) {
+        // What cannot be removed stays for the next session to try.
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+fn try_lock(file: File) -> Option<Flock<File>> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
+}
+
+fn age(metadata: &fs::Metadata) -> u64 {
+    metadata.modified().ok().and_then(|time| time.elapsed().ok()).map_or(0, |age| age.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn place() -> TempDir {
+        tempfile::Builder::new().prefix("place").tempdir().unwrap()
+    }
+
+    fn create(place: &Path) -> SessionDirectory {
+        SessionDirectory::create_in(&[place.to_owned()], b"library").unwrap()
+    }
+
+    #[test]
+    fn the_directory_is_private_and_goes_with_the_session() {
+        let place = place();
+        let directory = create(place.path());
+        let path = directory.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::read(directory.library()).unwrap(), b"library");
+        assert!(is_our_pattern(path.file_name().unwrap()));
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_session_left_is_removed_and_a_running_one_stays() {
+        let place = place();
+        let running = create(place.path());
+        let killed = place.path().join("pronk-abc123");
+        fs::create_dir(&killed).unwrap();
+        fs::set_permissions(&killed, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(killed.join(LOCK), b"").unwrap();
+        fs::write(killed.join("0123456789abcdef.registry"), b"x").unwrap();
+        let _new = create(place.path());
+        assert!(!killed.exists());
+        assert!(running.library().exists());
+    }
+
+    #[test]
+    fn symlinks_open_directories_and_other_names_are_left_alone() {
+        let place = place();
+        let elsewhere = place.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join(LOCK), b"").unwrap();
+        symlink(&elsewhere, place.path().join("pronk-aaaaaa")).unwrap();
+        for (name, mode) in [("pronk-bbbbbb", 0o755), ("pronk-ccccccc", 0o700), ("pronk-dd.ddd", 0o700)] {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            fs::write(path.join(LOCK), b"").unwrap();
+        }
+        // One that is being made: it has no lock yet.
+        let young = place.path().join("pronk-eeeeee");
+        fs::create_dir(&young).unwrap();
+        fs::set_permissions(&young, fs::Permissions::from_mode(0o700)).unwrap();
+        let _new = create(place.path());
+        for name in ["pronk-aaaaaa", "pronk-bbbbbb", "pronk-ccccccc", "pronk-dd.ddd", "pronk-eeeeee", "elsewhere"] {
+            assert!(place.path().join(name).exists(), "{name}");
+        }
+        assert!(elsewhere.join(LOCK).exists());
+    }
+
+    #[test]
+    fn places_that_do_not_fit_are_passed_over_and_named() {
+        let place = place();
+        let unfit = place.path().join("a b");
+        fs::create_dir(&unfit).unwrap();
+        let missing = place.path().join("missing");
+        let places = [unfit.clone(), missing.clone(), place.path().to_owned()];
+        let directory = SessionDirectory::create_in(&places, b"").unwrap();
+        assert_eq!(directory.path().parent(), Some(place.path()));
+        let refused = SessionDirectory::create_in(&places[..2], b"").unwrap_err().to_string();
+        assert!(refused.contains("white space") && refused.contains("missing: No such file"), "{refused}");
+    }
+}

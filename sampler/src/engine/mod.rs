@@ -1,0 +1,3 @@
+//! Ways to take samples.
+
+pub(crate) mod perf;

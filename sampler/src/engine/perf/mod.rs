@@ -1,0 +1,172 @@
+//! Samples taken by the kernel: one perf event for each processor, inherited by every thread and process.
+//!
+//! One thread empties the ring buffers into a queue and does nothing else, so that the buffers have room; another one
+//! puts the records in order and unwinds the samples.
+
+pub(crate) mod events;
+mod queue;
+pub(crate) mod records;
+mod ring;
+
+use crate::error::Error;
+use crate::recorder::{Recorded, Recorder};
+use crate::recording::{Event, MonotonicNs};
+use events::{Opened, Sampling};
+use linux_perf_event_reader::RawData;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
+use queue::{CloseOnDrop, Order, Queue, Round};
+use records::{Kind, Record, RecordReader};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long the reader of the ring buffers sleeps at most, in milliseconds. Records wait two rounds to be put in
+/// order, and what they tell of a process is best looked at while that lives.
+const ROUND_MS: u16 = 20;
+
+/// Events that sample, and the threads that deal with what they find.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    sampling: Sampling,
+    /// Closed to stop.
+    stop: PipeWriter,
+    drainer: JoinHandle<Option<Duration>>,
+    unwinder: JoinHandle<Recorded>,
+}
+
+/// What an engine found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) event: Event,
+    pub(crate) kernel: bool,
+    /// The CPU time of all threads while they were sampled.
+    pub(crate) cpu_time: Option<Duration>,
+    pub(crate) recorded: Recorded,
+}
+
+impl Engine {
+    /// Opens events for a process that has yet to call `execve`, and starts the threads.
+    ///
+    /// # Errors
+    /// When the kernel refuses events, buffers or threads.
+    pub(crate) fn start(pid: i32, frequency: u32) -> Result<Engine, Error> {
+        let (sampling, opened) = events::open(pid, frequency)?;
+        let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
+        let queue = Arc::new(Queue::default());
+        let spawn_failed = Error::system("pthread_create");
+        let for_drainer = queue.clone();
+        let drainer = thread::Builder::new()
+            .name("pronk-drain".into())
+            .spawn(move || drain(opened, RecordReader::new(sampling.kernel), &for_drainer, &stopped))
+            .map_err(spawn_failed)?;
+        let unwinder = thread::Builder::new()
+            .name("pronk-unwind".into())
+            .spawn(move || unwind(&queue))
+            .map_err(Error::system("pthread_create"))?;
+        Ok(Engine { sampling, stop, drainer, unwinder })
+    }
+
+    /// Stops to sample, and waits until all that was sampled is unwound.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] when a thread has panicked.
+    pub(crate) fn stop(self) -> Result<Found, Error> {
+        drop(self.stop);
+        let cpu_time = self.drainer.join().map_err(|_| Error::Thread("reading"))?;
+        let recorded = self.unwinder.join().map_err(|_| Error::Thread("unwinding"))?;
+        Ok(Found { event: self.sampling.event, kernel: self.sampling.kernel, cpu_time, recorded })
+    }
+}
+
+/// The time now.
+pub(crate) fn now() -> MonotonicNs {
+    // CLOCK_MONOTONIC is always there (clock_gettime(2)).
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    MonotonicNs(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Empties the ring buffers until it is told to stop. Returns the CPU time of what was sampled.
+fn drain(mut opened: Vec<Opened>, reader: RecordReader, queue: &Queue, stopped: &PipeReader) -> Option<Duration> {
+    let _close = CloseOnDrop(queue);
+    // Events whose processes have all ended are readable for good: those are not waited for any more.
+    let mut ended = vec![false; opened.len()];
+    let mut last_round = MonotonicNs(0);
+    loop {
+        let stopping = wait(&opened, &mut ended, stopped);
+        if stopping {
+            for event in &mut opened {
+                // Disabling an event disables those that children inherited from it.
+                let _ = event.counter.disable();
+            }
+        }
+        let this_round = now();
+        let mut records = Vec::new();
+        for event in &mut opened {
+            let take = |kind, misc, body: RawData| records.extend(reader.read(kind, misc, body));
+            if event.ring.drain(take).is_err() {
+                records.push(Record { time: this_round.0, kind: Kind::Malformed });
+            }
+        }
+        // A record is written at most moments after its time: what is older than the round before is complete.
+        queue.push(Round { records, complete_until: last_round.0 });
+        last_round = this_round;
+        if stopping {
+            return cpu_time(&opened);
+        }
+    }
+}
+
+/// Waits until a ring buffer is filled to its mark, or for the next round. Returns whether to stop.
+fn wait(opened: &[Opened], ended: &mut [bool], stopped: &PipeReader) -> bool {
+    let live = opened.iter().enumerate().filter(|(index, _)| ended.get(*index) == Some(&false));
+    let (indices, mut files): (Vec<usize>, Vec<PollFd>) =
+        live.map(|(index, event)| (index, PollFd::new(fd(event), PollFlags::POLLIN))).unzip();
+    files.push(PollFd::new(stopped.as_fd(), PollFlags::POLLIN));
+    // An interrupted wait is as good as one that is over.
+    let _ = poll(&mut files, PollTimeout::from(ROUND_MS));
+    let has = |file: &PollFd, flag| file.revents().is_some_and(|events| events.intersects(flag));
+    for (index, file) in indices.into_iter().zip(&files) {
+        if has(file, PollFlags::POLLHUP | PollFlags::POLLERR) {
+            ended[index] = true;
+        }
+    }
+    files.last().is_some_and(|file| has(file, PollFlags::POLLHUP))
+}
+
+fn fd(event: &Opened) -> BorrowedFd<'_> {
+    // SAFETY: the counter owns the file and lives as long as the borrow.
+    unsafe { BorrowedFd::borrow_raw(event.counter.as_raw_fd()) }
+}
+
+/// The CPU time of the sampled threads: an event of a thread's and a processor's runs while the thread runs there.
+fn cpu_time(opened: &[Opened]) -> Option<Duration> {
+    let mut total = 0u64;
+    for event in opened {
+        // The count, the time enabled, the time running (perf_event_open(2), "Reading results").
+        let mut bytes = [0; 24];
+        if nix::unistd::read(fd(event), &mut bytes).ok()? != bytes.len() {
+            return None;
+        }
+        total = total.checked_add(u64::from_le_bytes(*bytes.last_chunk()?))?;
+    }
+    Some(Duration::from_nanos(total))
+}
+
+/// Deals with records as they come, until there are no more.
+fn unwind(queue: &Queue) -> Recorded {
+    let _close = CloseOnDrop(queue);
+    let mut recorder = Recorder::new();
+    let mut order = Order::default();
+    while let Some(round) = queue.pop() {
+        for record in order.add(round) {
+            recorder.record(record);
+        }
+    }
+    for record in order.finish() {
+        recorder.record(record);
+    }
+    recorder.finish()
+}

@@ -1,0 +1,153 @@
+//! What can go wrong in a session, said so that a person knows what to do.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a session could not be started or finished.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Zero samples per second were asked for.
+    #[error("-F 0 takes no samples: ask for at least 1 sample per second, such as -F 999")]
+    FrequencyZero,
+    /// More samples per second were asked for than the kernel allows.
+    #[error(
+        "-F {asked} is more than the kernel allows: kernel.perf_event_max_sample_rate is {limit}; use -F {limit} or \
+         less, or raise it: sysctl kernel.perf_event_max_sample_rate={asked}"
+    )]
+    FrequencyTooHigh {
+        /// The samples per second that were asked for.
+        asked: u32,
+        /// `/proc/sys/kernel/perf_event_max_sample_rate`.
+        limit: u32,
+    },
+    /// There was no command to run.
+    #[error("there is no command to run: give one after --, as in `pronk record -- python3 app.py`")]
+    NoCommand,
+    /// A word of the command, or of what the command finds in its environment, has a zero byte.
+    #[error("{0:?} has a zero byte in it, which no program can be given: remove it")]
+    ZeroByte(OsString),
+    /// The command could not be executed.
+    #[error("cannot run {}: {source}{}", .command.display(), advice(.source))]
+    Command {
+        /// The command as it was given.
+        command: OsString,
+        /// What `execve` said.
+        source: io::Error,
+    },
+    /// None of the places for a session's directory would do.
+    #[error("no place for a private directory that may hold a library to load:{0}\nset TMPDIR to a directory that is \
+             writable, not mounted noexec, and has no colon or white space in its path")]
+    NoDirectory(String),
+    /// Another session runs in this process.
+    #[error("this process runs a session already: finish it before starting another")]
+    Busy,
+    /// `perf_event_open` was refused.
+    #[error("the kernel refuses perf_event_open ({source}): /proc/sys/kernel/perf_event_paranoid is {level}; {advice}")]
+    Refused {
+        /// What the kernel said.
+        source: io::Error,
+        /// `/proc/sys/kernel/perf_event_paranoid`, or what to call it when it cannot be read.
+        level: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// The kernel has no `perf_event_open`, or it is hidden.
+    #[error("this kernel has no perf_event_open ({0}): it was built without CONFIG_PERF_EVENTS, or a sandbox hides it; \
+             run pronk on a kernel that has it")]
+    Unsupported(io::Error),
+    /// Too many files are open.
+    #[error("one file per processor is needed, {cpus} in all, and RLIMIT_NOFILE is {limit}: raise it with \
+             `ulimit -n {}`", cpus + 64)]
+    TooManyFiles {
+        /// The processors that are online.
+        cpus: usize,
+        /// The soft limit.
+        limit: u64,
+    },
+    /// No ring buffer could be mapped, not even a small one.
+    #[error("cannot map a ring buffer of {kib} KiB for each of {cpus} processors ({source}): \
+             kernel.perf_event_mlock_kb is {mlock_kb} and RLIMIT_MEMLOCK is {memlock}; raise one of them: \
+             sysctl kernel.perf_event_mlock_kb=2048, or `ulimit -l 65536`")]
+    Ring {
+        /// What the kernel said to the smallest size.
+        source: io::Error,
+        /// The smallest size, in KiB.
+        kib: usize,
+        /// The processors that are online.
+        cpus: usize,
+        /// `/proc/sys/kernel/perf_event_mlock_kb`.
+        mlock_kb: String,
+        /// The soft limit, in bytes.
+        memlock: String,
+    },
+    /// A file or directory of the session's could not be used.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    File {
+        /// What was to be done.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another call into the system failed.
+    #[error("{call} failed: {source}")]
+    System {
+        /// Which call.
+        call: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread of the profiler's ended by a panic: a fault of pronk's.
+    #[error("the profiler's {0} thread failed: this is a fault of pronk's; please report it")]
+    Thread(&'static str),
+}
+
+impl Error {
+    /// The exit code with which a shell would answer: 127 when there is no such command, 126 when there is one that
+    /// cannot be executed, and `None` when the error is not about the command.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Error::Command { source, .. } => match source.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => Some(127),
+                _ => Some(126),
+            },
+            _ => None,
+        }
+    }
+
+    pub(crate) fn system(call: &'static str) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::System { call, source }
+    }
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::ENOENT) => "; check the spelling, the PATH, and the interpreter that a script names after `#!`",
+        Some(libc::EACCES) => "; check that it is a program and may be executed (chmod +x)",
+        Some(libc::ENOEXEC) => "; it is not a program for this machine, nor a script",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_answers_as_in_a_shell() {
+        let error = |errno| Error::Command { command: "x".into(), source: io::Error::from_raw_os_error(errno) };
+        assert_eq!(error(libc::ENOENT).exit_code(), Some(127));
+        assert_eq!(error(libc::EACCES).exit_code(), Some(126));
+        assert_eq!(error(libc::ENOEXEC).exit_code(), Some(126));
+        assert_eq!(Error::FrequencyZero.exit_code(), None);
+    }
+
+    #[test]
+    fn a_frequency_that_is_too_high_names_the_limit_and_the_flag() {
+        let text = Error::FrequencyTooHigh { asked: 10_000_000, limit: 100_000 }.to_string();
+        assert!(text.contains("-F 10000000") && text.contains("perf_event_max_sample_rate is 100000"), "{text}");
+    }
+}

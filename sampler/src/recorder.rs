@@ -1,0 +1,162 @@
+//! Turns the kernel's records, in the order of time, into what a recording holds.
+
+use crate::engine::perf::records::{Kind, Record, Sample as RawSample};
+use crate::files::{FileId, Files, Mapped};
+use crate::mappings::{Image, Mapping};
+use crate::processes::Processes;
+use crate::recording::{
+    Address, Code, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs, Process,
+    Sample, StackId, StackTable, Thread,
+};
+use crate::unwind::modules::Modules;
+use crate::unwind::stack::Stack;
+use crate::unwind::{Found, unwind};
+use pronk_trampolines::wire::code_of_mapping;
+use std::os::unix::ffi::OsStrExt;
+
+/// The tables of a recording.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) processes: Vec<Process>,
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) mappings: Vec<RecordedMapping>,
+    pub(crate) stacks: StackTable,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) losses: Losses,
+}
+
+/// Builds the tables of a recording.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    processes: Processes,
+    files: Files,
+    modules: Modules,
+    mappings: Vec<RecordedMapping>,
+    stacks: StackTable,
+    samples: Vec<Sample>,
+    losses: Losses,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Recorder {
+        Recorder {
+            processes: Processes::default(),
+            files: Files::default(),
+            modules: Modules::new(),
+            mappings: Vec::new(),
+            stacks: StackTable::default(),
+            samples: Vec::new(),
+            losses: Losses::default(),
+        }
+    }
+
+    /// Takes the next record.
+    pub(crate) fn record(&mut self, record: Record) {
+        let time = MonotonicNs(record.time);
+        match record.kind {
+            Kind::Sample(sample) => self.sample(&sample, time),
+            Kind::Fork(task) => self.processes.fork(task.pid, task.tid, task.parent_pid, task.parent_tid, time),
+            Kind::Exit(task) => self.processes.exit(task.pid, task.tid, time),
+            Kind::Comm { pid, tid, name, exec: true } => self.processes.exec(pid, tid, name, time),
+            Kind::Comm { pid, tid, name, exec: false } => self.processes.rename(pid, tid, name, time),
+            Kind::Mmap { pid, range, offset, file } => {
+                let image = self.image(&file, &Mapped { pid, range: range.clone(), offset });
+                self.processes.map(pid, Mapping::new(range, offset, image), time);
+            }
+            Kind::Lost(count) => self.losses.lost = self.losses.lost.saturating_add(count),
+            Kind::Throttled => self.losses.throttled += 1,
+            Kind::Malformed => self.losses.malformed += 1,
+        }
+    }
+
+    /// The tables, complete.
+    pub(crate) fn finish(mut self) -> Recorded {
+        // A record that came late may be out of order.
+        self.samples.sort_by_key(|sample| sample.time);
+        let (processes, threads) = self.processes.finish();
+        let Recorder { mappings, stacks, samples, losses, .. } = self;
+        Recorded { processes, threads, mappings, stacks, samples, losses }
+    }
+
+    fn image(&mut self, file: &FileId, mapped: &Mapped) -> Image {
+        let name = file.path.as_os_str().as_bytes();
+        if let Some((kind, token)) = code_of_mapping(name) {
+            return Image::Ours(kind, token);
+        }
+        if name == b"[vdso]" {
+            return Image::Vdso;
+        }
+        // Memory without a file has names like these (perf_event_mmap_event of kernel/events/core.c, Linux 6.1;
+        // memfd_create(2), shmem_zero_setup of mm/shmem.c).
+        let without_file = ["//", "/memfd:", "/dev/zero", "/SYSV", "/anon_hugepage"];
+        if !name.starts_with(b"/") || without_file.iter().any(|prefix| name.starts_with(prefix.as_bytes())) {
+            return Image::Anonymous(String::from_utf8_lossy(name).into_owned());
+        }
+        Image::File(self.files.get(file, mapped, &mut self.modules))
+    }
+
+    fn sample(&mut self, sample: &RawSample, time: MonotonicNs) {
+        let thread = self.processes.thread(sample.pid, sample.tid, time);
+        let mappings = self.processes.mappings(sample.pid);
+        let mut frames = Vec::new();
+        match sample.registers {
+            Some(registers) => {
+                let stack = Stack::new(registers.sp, &sample.stack, sample.cut);
+                unwind(&mappings, &mut self.modules, registers, &stack, &mut frames);
+            }
+            None => self.losses.without_stack += 1,
+        }
+        let has = |wanted: fn(&Found) -> bool| u64::from(frames.iter().any(wanted));
+        self.losses.gaps += has(|frame| matches!(frame, Found::Gap));
+        self.losses.truncated += has(|frame| matches!(frame, Found::Truncated));
+
+        let mut stack: Option<StackId> = None;
+        for frame in frames.into_iter().rev() {
+            let frame = self.publish(frame);
+            stack = Some(self.stacks.push(stack, frame));
+        }
+        for (index, &address) in sample.kernel.iter().enumerate().rev() {
+            let address = Address(address);
+            let code = if index == 0 { Code::At(address) } else { Code::ReturnTo(address) };
+            stack = Some(self.stacks.push(stack, Frame::Kernel(code)));
+        }
+        self.samples.push(Sample { thread, time, stack });
+    }
+
+    fn publish(&mut self, frame: Found) -> Frame {
+        match frame {
+            Found::Native(mapping, code) => Frame::Native(self.mapping_id(mapping), code),
+            Found::Stub(mapping, stub) => Frame::Stub(self.mapping_id(mapping), stub),
+            Found::Unmapped(code) => Frame::Unmapped(code),
+            Found::Gap => Frame::Gap,
+            Found::Truncated => Frame::Truncated,
+        }
+    }
+
+    /// A mapping's place in the recording, which it gets with the first sample that refers to it.
+    fn mapping_id(&mut self, mapping: &Mapping) -> MappingId {
+        if let Some(id) = mapping.published.get() {
+            return id;
+        }
+        let object = match &mapping.image {
+            Image::File(file) => {
+                let module = file.module(&mut self.modules);
+                MappedObject::File(MappedFile {
+                    path: file.path.clone(),
+                    found: file.found.clone(),
+                    device: file.device,
+                    inode: file.inode,
+                    build_id: module.and_then(|module| module.build_id().map(<[u8]>::to_vec)),
+                })
+            }
+            Image::Vdso => MappedObject::Vdso,
+            Image::Ours(kind, token) => MappedObject::Ours(*kind, *token),
+            Image::Anonymous(name) => MappedObject::Anonymous(name.clone()),
+        };
+        let (start, end) = (Address(mapping.range.start), Address(mapping.range.end));
+        self.mappings.push(RecordedMapping { start, end, file_offset: mapping.offset, object });
+        let id = MappingId(self.mappings.len() as u32 - 1);
+        mapping.published.set(Some(id));
+        id
+    }
+}

@@ -1,0 +1,191 @@
+//! A session: one profiling of one command and all that it starts.
+
+use crate::directory::SessionDirectory;
+use crate::engine::perf::{Engine, Found, now};
+use crate::error::Error;
+use crate::launch::{Child, Environment};
+use crate::limits;
+use crate::recording::{Losses, MonotonicNs, Recording};
+use crate::signals::Signals;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pronk_trampolines::wire::SESSION_ENV;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What to profile, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The command and its arguments. The command is looked for as a shell does.
+    pub command: Vec<OsString>,
+    /// Samples per second of CPU time of each thread.
+    pub frequency: u32,
+    /// How long to sample; `None` is until the command ends.
+    pub duration: Option<Duration>,
+    /// Whether to load the agent into the command, so that each function of an interpreter runs through a stub.
+    pub stubs: bool,
+}
+
+/// A command that runs and is sampled.
+#[derive(Debug)]
+pub struct Session {
+    child: Child,
+    engine: Option<Engine>,
+    signals: Signals,
+    request: Request,
+    started: MonotonicNs,
+    started_at: SystemTime,
+    deadline: Option<Instant>,
+    /// Dropped last, when nothing needs it any more.
+    directory: SessionDirectory,
+}
+
+/// How often to look whether the command has ended, where the kernel cannot tell.
+const LOOK_MS: u16 = 10;
+
+impl Session {
+    /// Starts the command and samples it from its first instruction on.
+    ///
+    /// Until the session is dropped this process survives SIGINT and SIGQUIT, which the terminal sends to the command
+    /// as well; and what others send to this process of these, of SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGCONT is
+    /// handed on to the command, while [`Session::record`] or [`Session::wait`] runs.
+    ///
+    /// # Errors
+    /// When the request cannot be met, the command cannot be executed, the kernel refuses to sample, or another session
+    /// runs in this process. Then nothing was run.
+    pub fn start(request: Request, directory: SessionDirectory) -> Result<Session, Error> {
+        check_frequency(request.frequency, limits::number("perf_event_max_sample_rate"))?;
+        let mut environment = Environment::inherited();
+        if request.stubs {
+            environment.preload(&directory.library());
+            environment.set(SESSION_ENV, directory.path().into());
+        }
+        let signals = Signals::catch()?;
+        let mut child = Child::fork(&request.command, &environment, &signals)?;
+        let engine = Engine::start(child.pid(), request.frequency)?;
+        let (started, started_at) = (now(), SystemTime::now());
+        child.release()?;
+        let deadline = request.duration.and_then(|duration| Instant::now().checked_add(duration));
+        let engine = Some(engine);
+        Ok(Session { child, engine, signals, request, started, started_at, deadline, directory })
+    }
+
+    /// Samples until the command ends, or as long as was asked for. Processes that the command leaves behind are not
+    /// waited for.
+    ///
+    /// The recording's `session` directory lasts as long as this session. A second call finds nothing new.
+    ///
+    /// # Errors
+    /// When the system refuses to tell about the command, or a thread of the profiler's failed.
+    pub fn record(&mut self) -> Result<Recording, Error> {
+        let exit = self.wait_until(self.deadline)?;
+        let ended = now();
+        let found = self.engine.take().map(Engine::stop).transpose()?;
+        Ok(self.recording(found, ended, exit))
+    }
+
+    /// Waits until the command ends, also when it goes on after the sampling.
+    ///
+    /// # Errors
+    /// When the system refuses to tell about the command.
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        loop {
+            if let Some(status) = self.wait_until(None)? {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// The session's directory, where the agents write.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The id of the command's first process.
+    pub fn pid(&self) -> u32 {
+        self.child.pid().unsigned_abs()
+    }
+
+    /// Waits for the end of the command or for a time, and hands on signals meanwhile.
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<Option<ExitStatus>, Error> {
+        loop {
+            while let Some(received) = self.signals.next() {
+                // What the command itself sends to its parent is not meant for the command.
+                if received.by_process && received.sender != self.child.pid() {
+                    self.child.signal(received.signal);
+                }
+            }
+            if let Some(status) = self.child.poll()? {
+                return Ok(Some(status));
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
+            files.extend(self.child.ended().map(|ended| PollFd::new(ended, PollFlags::POLLIN)));
+            let longest = if files.len() > 1 { PollTimeout::MAX } else { PollTimeout::from(LOOK_MS) };
+            // Rounded up, so as not to look again and again in the last millisecond.
+            let left = left.map(|left| left.saturating_add(Duration::from_micros(999)));
+            let timeout = left.map_or(longest, |left| PollTimeout::try_from(left).unwrap_or(longest).min(longest));
+            match poll(&mut files, timeout) {
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(errno) => return Err(Error::System { call: "poll", source: errno.into() }),
+            }
+        }
+    }
+
+    fn recording(&self, found: Option<Found>, ended: MonotonicNs, exit: Option<ExitStatus>) -> Recording {
+        let mut recording = Recording {
+            started: self.started,
+            ended,
+            started_at: self.started_at,
+            event: crate::recording::Event::CpuClock,
+            frequency: self.request.frequency,
+            processes: Vec::new(),
+            threads: Vec::new(),
+            mappings: Vec::new(),
+            stacks: Default::default(),
+            samples: Vec::new(),
+            losses: Losses::default(),
+            exit,
+            session: self.directory.path().to_owned(),
+        };
+        if let Some(Found { event, kernel, cpu_time, recorded }) = found {
+            recording.event = event;
+            recording.processes = recorded.processes;
+            recording.threads = recorded.threads;
+            recording.mappings = recorded.mappings;
+            recording.stacks = recorded.stacks;
+            recording.samples = recorded.samples;
+            let sampled_for = Duration::from_nanos(ended.0.saturating_sub(self.started.0));
+            recording.losses = Losses { kernel_excluded: !kernel, sampled_for, cpu_time, ..recorded.losses };
+        }
+        recording
+    }
+}
+
+fn check_frequency(asked: u32, limit: Option<i64>) -> Result<(), Error> {
+    if asked == 0 {
+        return Err(Error::FrequencyZero);
+    }
+    match limit.map(|limit| u32::try_from(limit).unwrap_or(0)) {
+        Some(limit) if asked > limit => Err(Error::FrequencyTooHigh { asked, limit }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequencies_are_checked_against_the_kernels_limit() {
+        assert!(matches!(check_frequency(0, Some(100)), Err(Error::FrequencyZero)));
+        assert!(check_frequency(100, Some(100)).is_ok());
+        assert!(check_frequency(100, None).is_ok());
+        let refused = check_frequency(101, Some(100));
+        assert!(matches!(refused, Err(Error::FrequencyTooHigh { asked: 101, limit: 100 })));
+    }
+}

@@ -1,0 +1,219 @@
+//! From registers and a copy of the stack to the chain of calls.
+//!
+//! Native code is unwound by whatever [`NativeUnwinder`] knows of it; code of ours by its own exact tables. The records
+//! that stubs keep on the stack are anchors: where the walk through native code fails, or passes a record without
+//! having met its stub, it is taken up again at that record, and a gap says so. This module does no I/O and believes
+//! nothing that it reads: each step must raise the stack pointer, so every walk ends.
+
+mod cfi;
+pub(crate) mod modules;
+pub(crate) mod stack;
+mod stubs;
+#[cfg(test)]
+mod tests;
+
+use crate::mappings::{Image, Mapping, Mappings};
+use crate::recording::{Address, Code};
+use pronk_trampolines::stub::{STUB_SIZE, UnwindEntry};
+use pronk_trampolines::wire::CodeKind;
+use stack::Stack;
+use std::rc::Rc;
+use stubs::Record;
+
+/// The most frames that a stack is walked for. A copy of a stack has room for 8,191 return addresses.
+const MAX_FRAMES: usize = 100_000;
+
+/// How to unwind through the hook: rows for each of its entries, and the size of an entry in bytes.
+fn hook_table() -> (&'static [UnwindEntry], u64) {
+    const HOOK_UNWIND_TABLE: &[UnwindEntry] = &[];
+    const HOOK_ENTRY_SIZE: u64 = 64;
+    (HOOK_UNWIND_TABLE, HOOK_ENTRY_SIZE)
+}
+
+/// The registers that unwinding needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Registers {
+    /// The instruction pointer or return address.
+    pub(crate) pc: u64,
+    /// The stack pointer.
+    pub(crate) sp: u64,
+    /// The frame pointer, or whatever the code keeps in that register.
+    pub(crate) fp: u64,
+}
+
+/// One step out of native code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The caller's registers.
+    Caller(Registers),
+    /// There is no caller.
+    Root,
+    /// Nothing is known of the caller.
+    Failed,
+}
+
+/// Knows how to unwind native code.
+pub(crate) trait NativeUnwinder {
+    /// One step from an address in a mapping of a file's.
+    fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack) -> Step;
+}
+
+/// One frame of a walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'m> {
+    /// Code in a mapping.
+    Native(&'m Rc<Mapping>, Code),
+    /// A stub, by its first address.
+    Stub(&'m Rc<Mapping>, Address),
+    /// An address in no mapping.
+    Unmapped(Code),
+    /// Frames are missing.
+    Gap,
+    /// Frames are missing towards the root, as the copy of the stack ended.
+    Truncated,
+}
+
+/// Walks a stack, and hands over each frame from the newest to the root.
+pub(crate) fn unwind<'m>(
+    mappings: &'m Mappings,
+    native: &mut impl NativeUnwinder,
+    registers: Registers,
+    stack: &Stack,
+    frames: &mut Vec<Found<'m>>,
+) {
+    let mut walk = Walk { mappings, native, stack, expected: None };
+    walk.expected = Record::first_from(registers.sp, stack, mappings);
+    walk.run(registers, frames);
+}
+
+struct Walk<'m, 's, N> {
+    mappings: &'m Mappings,
+    native: &'s mut N,
+    stack: &'s Stack<'s>,
+    /// The live record that the walk must come to next.
+    expected: Option<Record>,
+}
+
+impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
+    fn run(&mut self, start: Registers, frames: &mut Vec<Found<'m>>) {
+        let mut registers = start;
+        let mut code = Code::At(Address(start.pc));
+        while frames.len() < MAX_FRAMES {
+            let step = self.frame(code, registers, frames);
+            let next = match step {
+                Step::Caller(caller) if self.is_plausible(registers, caller) => Some(caller),
+                Step::Root if self.expected.is_none() => return,
+                _ => self.resume(frames),
+            };
+            let Some(caller) = next else {
+                frames.push(if self.stack.is_cut() { Found::Truncated } else { Found::Gap });
+                return;
+            };
+            registers = caller;
+            code = Code::ReturnTo(Address(caller.pc));
+        }
+    }
+
+    /// Hands over the frame that the walk is at, and takes a step out of it.
+    fn frame(&mut self, code: Code, registers: Registers, frames: &mut Vec<Found<'m>>) -> Step {
+        let address = code.lookup().0;
+        let Some(mapping) = self.mappings.find(address) else {
+            frames.push(Found::Unmapped(code));
+            return step_by_frame_pointer(registers, self.stack);
+        };
+        match &mapping.image {
+            Image::Ours(CodeKind::Stubs, _) => {
+                let stub = stubs::stub_at(address, mapping.range.start);
+                frames.push(Found::Stub(mapping, stub));
+                let (caller, passed) = stubs::step_from_stub(code, stub, registers, self.stack);
+                self.pass(passed, caller);
+                caller.map_or(Step::Failed, Step::Caller)
+            }
+            Image::Ours(CodeKind::Hook, _) => {
+                frames.push(Found::Native(mapping, code));
+                let (table, entry_size) = hook_table();
+                let offset = (address - mapping.range.start) % entry_size;
+                stubs::step_by_table(table, offset, registers, self.stack).map_or(Step::Failed, Step::Caller)
+            }
+            Image::File(_) | Image::Vdso => {
+                frames.push(Found::Native(mapping, code));
+                self.native.step(mapping, code, registers, self.stack)
+            }
+            Image::Anonymous(_) => {
+                frames.push(Found::Native(mapping, code));
+                step_by_frame_pointer(registers, self.stack)
+            }
+        }
+    }
+
+    /// Sets the record to expect after a stub was met.
+    fn pass(&mut self, base: Option<u64>, caller: Option<Registers>) {
+        self.expected = match (base, caller) {
+            (Some(base), _) => Record::below(base, self.stack, self.mappings),
+            // A stub without a live record: one that was just being entered or left.
+            (None, Some(caller)) => Record::first_from(caller.sp, self.stack, self.mappings),
+            (None, None) => self.expected,
+        };
+    }
+
+    /// Whether the walk can have come from one frame to that caller.
+    fn is_plausible(&self, from: Registers, caller: Registers) -> bool {
+        if caller.sp <= from.sp {
+            return false;
+        }
+        if let Some(record) = self.expected {
+            // The frame of a stub that waits begins there. Whoever is at that place must be the stub, and whoever is
+            // above it has missed the stub.
+            let in_stub = caller.pc.wrapping_sub(record.stub) < STUB_SIZE as u64;
+            if caller.sp > record.stack_pointer() || (caller.sp == record.stack_pointer() && !in_stub) {
+                return false;
+            }
+        }
+        if self.is_code(caller.pc) {
+            return true;
+        }
+        // An address in no mapping is likely no return address at all. But generated code may have escaped the
+        // kernel's notice, and then it mostly keeps frame pointers.
+        match step_by_frame_pointer(caller, self.stack) {
+            Step::Caller(next) => self.is_code(next.pc),
+            _ => false,
+        }
+    }
+
+    fn is_code(&self, return_address: u64) -> bool {
+        self.mappings.find(return_address.wrapping_sub(1)).is_some()
+    }
+
+    /// Takes the walk up again at the next live record whose stub has a caller.
+    fn resume(&mut self, frames: &mut Vec<Found<'m>>) -> Option<Registers> {
+        while let Some(record) = self.expected {
+            let mapping = self.mappings.find(record.stub)?;
+            frames.push(Found::Gap);
+            frames.push(Found::Stub(mapping, Address(record.stub)));
+            self.expected = Record::below(record.base, self.stack, self.mappings);
+            let in_stub = Registers { pc: record.stub, sp: record.stack_pointer(), fp: record.base };
+            if let Some(caller) = record.caller(self.stack).filter(|&caller| self.is_plausible(in_stub, caller)) {
+                return Some(caller);
+            }
+        }
+        None
+    }
+}
+
+/// One step by the frame pointer alone.
+fn step_by_frame_pointer(registers: Registers, stack: &Stack) -> Step {
+    let frame = registers.fp;
+    if frame == 0 {
+        // Where code keeps frame pointers, zero ends the chain (x86-64 psABI 1.0, section 3.4.1).
+        return Step::Root;
+    }
+    let caller = || {
+        let sp = frame.checked_add(16).filter(|&sp| sp > registers.sp)?;
+        Some(Registers { pc: stack.word_at(frame, 8)?, sp, fp: stack.word(frame)? })
+    };
+    match caller() {
+        Some(caller) if caller.pc == 0 => Step::Root,
+        Some(caller) => Step::Caller(caller),
+        None => Step::Failed,
+    }
+}

@@ -1,0 +1,250 @@
+//! The unwind information of files, loaded once per file.
+//!
+//! Framehop is given all files in one address space of our own, in which each file has a place of 8 GiB. So a file is
+//! the same for every process that maps it, wherever and however often, the rules that framehop caches hold for all of
+//! them, and what processes map and unmap never invalidates a rule.
+
+use super::cfi::Sections;
+use super::stack::Stack;
+use super::{NativeUnwinder, Registers, Step};
+use crate::files::MappedImage;
+use crate::mappings::{Image, Mapping};
+use crate::recording::Code;
+use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
+use framehop::{ExplicitModuleSectionInfo, FrameAddress, Unwinder};
+use gimli::{BaseAddresses, UnwindContext};
+use object::elf::{EM_X86_64, PF_X, PT_LOAD};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{LittleEndian, Object, ObjectSection, ReadCache, ReadRef};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The size of a file's place, as a power of two. Framehop can use 4 GiB of it.
+const PLACE_BITS: u32 = 33;
+/// The biggest section that is read. The `.eh_frame` of the biggest programs there are has some 100 MiB.
+const MAX_SECTION: u64 = 1 << 30;
+/// Framehop's caches hold 509 rules each; this many make room for all the code that a big program runs.
+const CACHES: u64 = 64;
+
+/// A file whose unwind information is loaded.
+#[derive(Debug)]
+pub(crate) struct Module {
+    /// Where the file is in the address space of our own.
+    place: u64,
+    /// The lowest address that the file states.
+    base: u64,
+    segments: Vec<Segment>,
+    sections: Option<Sections>,
+    build_id: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+struct Segment {
+    offsets: Range<u64>,
+    address: u64,
+    executable: bool,
+}
+
+impl Module {
+    /// The GNU build id.
+    pub(crate) fn build_id(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
+    }
+
+    /// The address that the file states for what lies at an offset in it.
+    fn stated_address(&self, offset: u64) -> Option<u64> {
+        let holds = |segment: &&Segment| segment.offsets.contains(&offset);
+        let executable = self.segments.iter().filter(|segment| segment.executable).find(holds);
+        let segment = executable.or_else(|| self.segments.iter().find(holds))?;
+        segment.address.checked_add(offset - segment.offsets.start)
+    }
+}
+
+/// Unwinds native code by the unwind information of the files that it is in.
+pub(crate) struct Modules {
+    unwinder: UnwinderX86_64<Rc<[u8]>>,
+    caches: Vec<CacheX86_64>,
+    places: u64,
+    vdso: Option<Option<Rc<Module>>>,
+    context: UnwindContext<usize>,
+    /// For addresses where framehop went by the frame pointer: whether their rules have expressions.
+    expressions: HashMap<u64, bool>,
+}
+
+impl std::fmt::Debug for Modules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Modules").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+impl Modules {
+    /// Knows no file yet.
+    pub(crate) fn new() -> Modules {
+        Modules {
+            unwinder: UnwinderX86_64::new(),
+            caches: (0..CACHES).map(|_| CacheX86_64::new()).collect(),
+            places: 0,
+            vdso: None,
+            context: UnwindContext::new(),
+            expressions: HashMap::new(),
+        }
+    }
+
+    /// Loads a file. `None` when it is not an ELF file for this machine.
+    pub(crate) fn load(&mut self, file: File) -> Option<Rc<Module>> {
+        // The file is read, never mapped: somebody may truncate it at any moment.
+        let data = ReadCache::new(file);
+        self.add(&data)
+    }
+
+    /// The module of a mapping, loaded if it was not.
+    pub(crate) fn of(&mut self, image: &Image) -> Option<Rc<Module>> {
+        match image {
+            Image::File(file) => file.module(self),
+            Image::Vdso => {
+                if self.vdso.is_none() {
+                    let module = read_vdso().and_then(|bytes| self.add(&*bytes));
+                    self.vdso = Some(module);
+                }
+                self.vdso.clone()?
+            }
+            Image::Ours(..) | Image::Anonymous(_) => None,
+        }
+    }
+
+    fn add<'data, R: ReadRef<'data>>(&mut self, data: R) -> Option<Rc<Module>> {
+        let elf = ElfFile64::<LittleEndian, R>::parse(data).ok()?;
+        let endian = elf.endian();
+        if elf.elf_header().e_machine(endian) != EM_X86_64 {
+            return None;
+        }
+        let load = elf.elf_program_headers().iter().filter(|header| header.p_type(endian) == PT_LOAD);
+        let segments: Vec<Segment> = load
+            .filter_map(|header| {
+                let start = header.p_offset(endian);
+                let end = start.checked_add(header.p_filesz(endian))?;
+                let executable = header.p_flags(endian) & PF_X != 0;
+                Some(Segment { offsets: start..end, address: header.p_vaddr(endian), executable })
+            })
+            .collect();
+        let base = segments.iter().map(|segment| segment.address).min()?;
+        self.places += 1;
+        let place = self.places << PLACE_BITS;
+
+        let section = |name: &str| {
+            let section = elf.section_by_name(name).filter(|section| section.size() <= MAX_SECTION)?;
+            Some((section.address(), Rc::<[u8]>::from(&*section.uncompressed_data().ok()?)))
+        };
+        let range = |address: u64, size: usize| address..address.saturating_add(size as u64);
+        let text = elf.section_by_name(".text").map(|text| text.address());
+        let mut info = ExplicitModuleSectionInfo {
+            base_svma: base,
+            text_svma: text.map(|address| range(address, 1)),
+            got_svma: elf.section_by_name(".got").map(|got| range(got.address(), 1)),
+            ..ExplicitModuleSectionInfo::default()
+        };
+        let mut sections = None;
+        if let Some((address, eh_frame)) = section(".eh_frame").filter(|(_, data)| !data.is_empty()) {
+            info.eh_frame_svma = Some(range(address, eh_frame.len()));
+            info.eh_frame = Some(eh_frame.clone());
+            if let Some((hdr_address, eh_frame_hdr)) = section(".eh_frame_hdr") {
+                let bases = BaseAddresses::default().set_eh_frame(address).set_eh_frame_hdr(hdr_address);
+                let bases = bases.set_text(text.unwrap_or(0));
+                let known = Sections { eh_frame, eh_frame_hdr, bases };
+                // Without a table that can be searched framehop makes its own, if it is not given this one.
+                if known.has_index() {
+                    info.eh_frame_hdr_svma = Some(range(hdr_address, known.eh_frame_hdr.len()));
+                    info.eh_frame_hdr = Some(known.eh_frame_hdr.clone());
+                    sections = Some(known);
+                }
+            }
+        } else {
+            info.debug_frame = section(".debug_frame").map(|(_, data)| data);
+        }
+        let whole = place..place + (1 << PLACE_BITS);
+        self.unwinder.add_module(framehop::Module::new(String::new(), whole, place, info));
+        let build_id = elf.build_id().ok().flatten().map(<[u8]>::to_vec);
+        Some(Rc::new(Module { place, base, segments, sections, build_id }))
+    }
+
+    fn step_in(
+        &mut self,
+        module: &Module,
+        offset: u64,
+        code: Code,
+        registers: Registers,
+        stack: &Stack,
+    ) -> Option<Step> {
+        let stated = module.stated_address(offset)?;
+        let ours = module.place.checked_add(stated.checked_sub(module.base)?)?;
+        let address = match code {
+            Code::At(_) => FrameAddress::from_instruction_pointer(ours),
+            Code::ReturnTo(_) => FrameAddress::from_return_address(ours.checked_add(1)?)?,
+        };
+        let mut regs = UnwindRegsX86_64::new(registers.pc, registers.sp, registers.fp);
+        let cache = self.caches.get_mut(((ours >> 4) % CACHES) as usize)?;
+        let mut read = |address| stack.word(address).ok_or(());
+        let by_frame_pointer = registers.fp.wrapping_add(16);
+        let step = match self.unwinder.unwind_frame(address, &mut regs, cache, &mut read) {
+            Ok(Some(pc)) => Step::Caller(Registers { pc, sp: regs.sp(), fp: regs.bp() }),
+            Ok(None) => Step::Root,
+            Err(_) => Step::Failed,
+        };
+        if matches!(step, Step::Caller(caller) if caller.sp != by_frame_pointer) {
+            return Some(step);
+        }
+        Some(self.step_by_expression(module, stated, ours, registers, stack).unwrap_or(step))
+    }
+
+    fn step_by_expression(
+        &mut self,
+        module: &Module,
+        stated: u64,
+        ours: u64,
+        registers: Registers,
+        stack: &Stack,
+    ) -> Option<Step> {
+        if self.expressions.get(&ours) == Some(&false) {
+            return None;
+        }
+        let sections = module.sections.as_ref();
+        let step = sections.and_then(|found| found.step_by_expression(stated, registers, stack, &mut self.context));
+        self.expressions.insert(ours, step.is_some());
+        Some(step?.map_or(Step::Failed, Step::Caller))
+    }
+}
+
+impl NativeUnwinder for Modules {
+    fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack) -> Step {
+        let offset = code.lookup().0.wrapping_sub(mapping.range.start).wrapping_add(mapping.offset);
+        let module = self.of(&mapping.image);
+        let step = module.and_then(|module| self.step_in(&module, offset, code, registers, stack));
+        step.unwrap_or_else(|| super::step_by_frame_pointer(registers, stack))
+    }
+}
+
+/// The vdso is the same in every process: the kernel maps one image (vdso(7)).
+fn read_vdso() -> Option<Vec<u8>> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
+    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+    let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+    let mut bytes = vec![0; usize::try_from(end.checked_sub(start)?).ok()?];
+    let mut memory = File::open("/proc/self/mem").ok()?;
+    memory.seek(SeekFrom::Start(start)).ok()?;
+    memory.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Loads a file's module when it is first asked for.
+pub(crate) type LazyModule = std::cell::OnceCell<Option<Rc<Module>>>;
+
+impl MappedImage {
+    /// The file's module. `None` when it cannot be read any more, or is not an ELF file for this machine.
+    pub(crate) fn module(&self, modules: &mut Modules) -> Option<Rc<Module>> {
+        self.module.get_or_init(|| self.open().and_then(|file| modules.load(file))).clone()
+    }
+}

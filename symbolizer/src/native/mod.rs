@@ -1,0 +1,17 @@
+//! Names of native code: of mapped files, of the vdso and of the kernel.
+
+mod debug_files;
+mod demangle;
+mod dwarf;
+mod elf;
+mod kernel;
+mod module;
+mod symbols;
+mod vdso;
+
+pub use debug_files::DEBUG_ROOT;
+pub use kernel::{KERNEL, Kernel};
+pub use module::{Module, Place};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! The registries of a session: which stub is which function, and what the agent did in each process.
+
+use crate::profile::PythonSupport;
+use pronk_sampler::recording::{Address, Process};
+use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Status, Token};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::mem::{offset_of, size_of};
+use std::path::Path;
+
+/// More than any program fills: 16 million functions of 64 bytes. Keeps a damaged file from filling the memory.
+const MAX_SIZE: u64 = 1 << 30;
+
+/// What a function is called and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// `module.qualname`.
+    pub name: String,
+    /// The file, if one was given.
+    pub file: Option<String>,
+    /// The line on which it begins, if it is known.
+    pub first_line: Option<u32>,
+}
+
+/// The contents of one registry.
+#[derive(Debug)]
+struct Registry {
+    pid: u32,
+    created_ns: u64,
+    support: PythonSupport,
+    functions: HashMap<u64, Function>,
+}
+
+/// Every registry of a session.
+#[derive(Debug, Default)]
+pub struct Registries {
+    registries: HashMap<Token, Registry>,
+    /// Functions that got no stub of their own.
+    pub unregistered: u64,
+    /// How often stubs were stopped for a while because the stack was nearly used up.
+    pub deep_stops: u64,
+    /// What was wrong, in words.
+    pub notes: Vec<String>,
+}
+
+impl Registries {
+    /// Reads every registry in the session's directory. What cannot be read is noted.
+    pub fn load(session: &Path) -> Registries {
+        let mut registries = Registries::default();
+        let entries = match std::fs::read_dir(session) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let path = session.display();
+                registries.notes.push(format!("the session's directory {path} cannot be read: {error}"));
+                return registries;
+            }
+        };
+        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == REGISTRY_EXTENSION)) {
+            if let Err(problem) = registries.add(path) {
+                registries.notes.push(format!("no function names from {}: {problem}", path.display()));
+            }
+        }
+        registries
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), String> {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Token>().ok());
+        let token = stem.ok_or("its name is not a token")?;
+        let bytes = read_used(path).map_err(|error| error.to_string())?;
+        let reader = Reader::new(&bytes).map_err(|error| error.to_string())?;
+        if reader.token() != token {
+            return Err(format!("it says that it is {}", reader.token()));
+        }
+        self.unregistered = self.unregistered.saturating_add(reader.unregistered());
+        self.deep_stops = self.deep_stops.saturating_add(reader.deep_stops());
+        let registry = Registry {
+            pid: reader.pid(),
+            created_ns: reader.created_ns(),
+            support: support(&reader),
+            functions: functions(&reader),
+        };
+        self.registries.insert(token, registry);
+        Ok(())
+    }
+
+    /// The function of a stub.
+    pub fn function(&self, token: Token, stub: Address) -> Option<&Function> {
+        self.registries.get(&token)?.functions.get(&stub.0)
+    }
+
+    /// What pronk did in a process, by the registries that the process has and, where it has none, by the registry of
+    /// an agent that was refused and so mapped nothing.
+    pub fn support(&self, process: &Process) -> PythonSupport {
+        let mapped = process.registries.iter().filter_map(|token| self.registries.get(token));
+        // A fork has its parent's registries as well as its own. Its own is the newest.
+        if let Some(registry) = mapped.max_by_key(|registry| registry.created_ns) {
+            return registry.support.clone();
+        }
+        if let Some(token) = process.registries.first() {
+            return PythonSupport::Refused(format!("the registry {token} could not be read"));
+        }
+        let lifetime = process.started.0..=process.ended.map_or(u64::MAX, |ended| ended.0);
+        let its_own = |registry: &&Registry| registry.pid == process.pid && lifetime.contains(&registry.created_ns);
+        let newest = self.registries.values().filter(its_own).max_by_key(|registry| registry.created_ns);
+        newest.map_or(PythonSupport::NotPython, |registry| registry.support.clone())
+    }
+}
+
+/// The part of a registry's file that was ever used. The rest is a hole, and can be large.
+fn read_used(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(size_of::<Header>() as u64).read_to_end(&mut bytes)?;
+    let used = bytes.get(offset_of!(Header, used)..).and_then(|rest| rest.first_chunk());
+    let used = used.map_or(0, |chunk| u64::from_ne_bytes(*chunk));
+    file.seek(SeekFrom::Start(bytes.len() as u64))?;
+    file.take(used.min(MAX_SIZE)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn functions(reader: &Reader) -> HashMap<u64, Function> {
+    let mut functions = HashMap::new();
+    for Record::Function { stub, function, .. } in reader.records() {
+        let (module, qualname) = (String::from_utf8_lossy(function.module), String::from_utf8_lossy(function.qualname));
+        let named = Function {
+            name: if module.is_empty() { qualname.into_owned() } else { format!("{module}.{qualname}") },
+            file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
+            first_line: (function.first_line != 0).then_some(function.first_line),
+        };
+        functions.insert(stub, named);
+    }
+    functions
+}
+
+fn support(reader: &Reader) -> PythonSupport {
+    let message = String::from_utf8_lossy(reader.message()).into_owned();
+    match reader.status() {
+        Some(Status::Running) => PythonSupport::Stubs(version(reader.python_hexversion())),
+        Some(Status::Starting) => PythonSupport::NotPython,
+        Some(Status::Refused) => PythonSupport::Refused(message),
+        Some(Status::Stopped) => PythonSupport::Refused(format!("stubs were stopped: {message}")),
+        None => PythonSupport::Refused("its registry has a status without meaning".to_owned()),
+    }
+}
+
+/// A version in words from `PY_VERSION_HEX` (CPython, `Include/patchlevel.h`): major, minor, micro, release level and
+/// serial, of 8, 8, 8, 4 and 4 bits. Empty for another interpreter, which has none.
+fn version(hex: u32) -> String {
+    if hex == 0 {
+        return String::new();
+    }
+    let (major, minor, micro, serial) = (hex >> 24, hex >> 16 & 0xff, hex >> 8 & 0xff, hex & 0xf);
+    let level = match hex >> 4 & 0xf {
+        0xa => format!("a{serial}"),
+        0xb => format!("b{serial}"),
+        0xc => format!("rc{serial}"),
+        _ => String::new(),
+    };
+    format!("{major}.{minor}.{micro}{level}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::RegistryBytes;
+    use pronk_sampler::recording::MonotonicNs;
+
+    const TOKEN: Token = Token(0xabc);
+    const OTHER: Token = Token(0xdef);
+
+    fn process(pid: u32, life: std::ops::Range<u64>, registries: &[Token]) -> Process {
+        Process {
+            pid,
+            parent: None,
+            name: "python3".to_owned(),
+            executable: None,
+            started: MonotonicNs(life.start),
+            ended: Some(MonotonicNs(life.end)),
+            registries: registries.to_vec(),
+        }
+    }
+
+    fn running() -> RegistryBytes {
+        RegistryBytes::new(TOKEN, 7, Status::Running, 100)
+    }
+
+    #[test]
+    fn stubs_have_the_names_of_their_functions() {
+        let session = tempfile::tempdir().unwrap();
+        running()
+            .function(0x1000, "shop", "Basket.total", "/srv/shop.py", 12)
+            .function(0x1040, "", "main", "", 0)
+            .write(session.path(), TOKEN);
+        let registries = Registries::load(session.path());
+        let total = Function {
+            name: "shop.Basket.total".to_owned(),
+            file: Some("/srv/shop.py".to_owned()),
+            first_line: Some(12),
+        };
+        assert_eq!(registries.function(TOKEN, Address(0x1000)), Some(&total));
+        let main = Function { name: "main".to_owned(), file: None, first_line: None };
+        assert_eq!(registries.function(TOKEN, Address(0x1040)), Some(&main));
+        assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
+        assert_eq!(registries.function(OTHER, Address(0x1000)), None);
+        assert_eq!(registries.notes, [""; 0]);
+    }
+
+    #[test]
+    fn a_process_is_what_its_own_registry_says() {
+        let session = tempfile::tempdir().unwrap();
+        running().write(session.path(), TOKEN);
+        let refused = RegistryBytes::new(OTHER, 8, Status::Refused, 500).message("CPython 3.8 is not supported");
+        refused.write(session.path(), OTHER);
+        let registries = Registries::load(session.path());
+        let stubs = PythonSupport::Stubs("3.12.1".to_owned());
+        let why = PythonSupport::Refused("CPython 3.8 is not supported".to_owned());
+        assert_eq!(registries.support(&process(7, 0..1000, &[TOKEN])), stubs);
+        // A fork that has its parent's registry and its own.
+        assert_eq!(registries.support(&process(8, 400..1000, &[TOKEN, OTHER])), why);
+        // Nothing is mapped where the interpreter was refused: by process id and time.
+        assert_eq!(registries.support(&process(8, 400..1000, &[])), why);
+        assert_eq!(registries.support(&process(8, 600..1000, &[])), PythonSupport::NotPython);
+        assert_eq!(registries.support(&process(9, 0..1000, &[])), PythonSupport::NotPython);
+        let lost = registries.support(&process(9, 0..1000, &[Token(5)]));
+        assert!(matches!(lost, PythonSupport::Refused(why) if why.contains("0000000000000005")));
+    }
+
+    #[test]
+    fn versions_are_in_words() {
+        assert_eq!(version(0x030c_01f0), "3.12.1");
+        assert_eq!(version(0x030f_00c2), "3.15.0rc2");
+        assert_eq!(version(0x030f_00b1), "3.15.0b1");
+        assert_eq!(version(0x030f_00a7), "3.15.0a7");
+        assert_eq!(version(0), "");
+    }
+
+    #[test]
+    fn a_growing_registry_gives_what_is_finished() {
+        let session = tempfile::tempdir().unwrap();
+        let mut registry = running().function(0x1000, "a", "f", "a.py", 1).function(0x1040, "a", "g", "a.py", 5);
+        let begun = registry.0.len();
+        registry = registry.function(0x1080, "a", "h", "a.py", 9);
+        registry.set(begun, &0u32.to_ne_bytes());
+        let path = registry.write(session.path(), TOKEN);
+        // The file is as large as a registry can become. What is not used is a hole.
+        File::options().write(true).open(path).unwrap().set_len(1 << 32).unwrap();
+        let registries = Registries::load(session.path());
+        assert_eq!(registries.function(TOKEN, Address(0x1040)).unwrap().name, "a.g");
+        assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
+    }
+
+    #[test]
+    fn damage_costs_names_only() {
+        let session = tempfile::tempdir().unwrap();
+        let whole = running().function(0x1000, "a", "f", "a.py", 1).function(0x1040, "a", "g", "a.py", 5).0;
+        for length in 0..whole.len() {
+            RegistryBytes(whole[..length].to_vec()).write(session.path(), TOKEN);
+            let registries = Registries::load(session.path());
+            assert_eq!(registries.function(TOKEN, Address(0x1040)), None);
+            let is_header = length >= size_of::<Header>();
+            assert_eq!(registries.notes.is_empty(), is_header, "{length}: {:?}", registries.notes);
+        }
+        for at in 0..whole.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= flip;
+                RegistryBytes(damaged).write(session.path(), TOKEN);
+                let registries = Registries::load(session.path());
+                let _ = registries.support(&process(7, 0..1000, &[TOKEN]));
+                let _ = registries.function(TOKEN, Address(0x1000));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_registry_is_noted() {
+        let session = tempfile::tempdir().unwrap();
+        running().write(session.path(), OTHER);
+        std::fs::write(session.path().join("zz.registry"), b"").unwrap();
+        std::fs::write(session.path().join("something.else"), b"").unwrap();
+        std::fs::create_dir(session.path().join("00000000000000aa.registry")).unwrap();
+        let notes = Registries::load(session.path()).notes;
+        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert!(notes[0].contains("00000000000000aa.registry"), "{notes:?}");
+        assert!(notes[1].contains("it says that it is 0000000000000abc"), "{notes:?}");
+        assert!(notes[2].contains("its name is not a token"), "{notes:?}");
+        let gone = Registries::load(&session.path().join("gone"));
+        assert!(gone.notes[0].contains("gone"), "{:?}", gone.notes);
+    }
+}

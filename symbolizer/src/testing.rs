@@ -1,0 +1,148 @@
+//! What the tests of several modules use.
+
+use crate::profile::{self, Category, Profile, Sample, StackId};
+use crate::tables::{FunctionText, Tables};
+use pronk_trampolines::wire::{FunctionRecord, Header, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION};
+use std::mem::{offset_of, size_of};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a tool, and fails with its words if it fails.
+pub fn run(tool: &str, arguments: &[&str], directory: &Path) {
+    let output = Command::new(tool).args(arguments).current_dir(directory).output();
+    let output = output.unwrap_or_else(|error| panic!("{tool} is needed for this test: {error}"));
+    assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The bytes of a registry, built field by field.
+pub struct RegistryBytes(pub Vec<u8>);
+
+impl RegistryBytes {
+    /// A registry without functions.
+    pub fn new(token: Token, pid: u32, status: Status, created_ns: u64) -> RegistryBytes {
+        let mut registry = RegistryBytes(vec![0; size_of::<Header>()]);
+        registry.set(offset_of!(Header, magic), &MAGIC);
+        registry.set(offset_of!(Header, version), &VERSION.to_ne_bytes());
+        registry.set(offset_of!(Header, header_size), &(size_of::<Header>() as u32).to_ne_bytes());
+        registry.set(offset_of!(Header, token), &token.0.to_ne_bytes());
+        registry.set(offset_of!(Header, pid), &pid.to_ne_bytes());
+        registry.set(offset_of!(Header, status), &(status as u32).to_ne_bytes());
+        registry.set(offset_of!(Header, created_ns), &created_ns.to_ne_bytes());
+        registry.set(offset_of!(Header, python_hexversion), &0x030c_01f0u32.to_ne_bytes());
+        registry.set(offset_of!(Header, stub_size), &64u32.to_ne_bytes());
+        registry
+    }
+
+    /// Overwrites bytes.
+    pub fn set(&mut self, at: usize, bytes: &[u8]) {
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Sets the message.
+    pub fn message(mut self, message: &str) -> RegistryBytes {
+        self.set(offset_of!(Header, message), message.as_bytes());
+        self
+    }
+
+    /// Adds a function.
+    pub fn function(mut self, stub: u64, module: &str, qualname: &str, file: &str, first_line: u32) -> RegistryBytes {
+        let texts = [module, qualname, file];
+        let length: usize = texts.iter().map(|text| text.len()).sum();
+        let size = (size_of::<RecordHeader>() + size_of::<FunctionRecord>() + length).next_multiple_of(8);
+        let begin = self.0.len();
+        self.0.resize(begin + size, 0);
+        self.set(begin + offset_of!(RecordHeader, size), &(size as u32).to_ne_bytes());
+        self.set(begin + offset_of!(RecordHeader, kind), &(RecordKind::Function as u32).to_ne_bytes());
+        let body = begin + size_of::<RecordHeader>();
+        self.set(body + offset_of!(FunctionRecord, stub), &stub.to_ne_bytes());
+        self.set(body + offset_of!(FunctionRecord, first_line), &first_line.to_ne_bytes());
+        for (field, text) in [
+            (offset_of!(FunctionRecord, module_size), module),
+            (offset_of!(FunctionRecord, qualname_size), qualname),
+            (offset_of!(FunctionRecord, file_size), file),
+        ] {
+            self.set(body + field, &(text.len() as u32).to_ne_bytes());
+        }
+        self.set(body + size_of::<FunctionRecord>(), texts.concat().as_bytes());
+        let used = (self.0.len() - size_of::<Header>()) as u64;
+        self.set(offset_of!(Header, used), &used.to_ne_bytes());
+        self
+    }
+
+    /// Writes the registry where a session keeps it.
+    pub fn write(&self, session: &Path, token: Token) -> PathBuf {
+        let path = session.join(format!("{token}.registry"));
+        std::fs::write(&path, &self.0).unwrap();
+        path
+    }
+}
+
+/// A small profile. Its stacks, the root first:
+///
+/// ```text
+/// main shop.fib shop.fib shop.fib            2 samples
+/// main shop.sort (call) list_sort compare    3 samples
+/// main shop.sort (gap) inflate               1 sample
+/// (truncated) main page_fault                1 sample, other thread
+/// machinery only                             1 sample, other thread
+/// no stack                                   1 sample, other thread
+/// ```
+pub fn profile() -> Profile {
+    let mut tables = Tables::new();
+    let mut frame = |name: &str, place: Option<(&str, u32)>, binary: Option<&str>, category| {
+        let (file, first_line) = (place.map(|place| place.0), place.map(|place| place.1));
+        let function = tables.function(FunctionText { name, file, first_line, binary, category });
+        tables.frame(function, None, false)
+    };
+    let main = frame("__main__.<module>", Some(("/srv/app/shop.py", 1)), None, Category::Python);
+    let fib = frame("shop.fib", Some(("/srv/app/shop.py", 10)), None, Category::Python);
+    let sort = frame("shop.sort;er\n", Some(("<string>", 1)), None, Category::Python);
+    let call = frame("PyObject_Vectorcall", None, Some("python3.12"), Category::Interpreter);
+    let list_sort = frame("list_sort", None, Some("python3.12"), Category::Native);
+    let compare = frame("PyObject_RichCompare", None, Some("python3.12"), Category::Interpreter);
+    let gap = frame(crate::merge::FRAMES_MISSING, None, None, Category::Missing);
+    let truncated = frame(crate::merge::STACK_TRUNCATED, None, None, Category::Missing);
+    let inflate = frame("libz.so.1+0x1230", None, Some("libz.so.1"), Category::Native);
+    let fault = frame("page_fault", None, Some("[kernel]"), Category::Kernel);
+    let mut stack = |frames: &[profile::FrameId]| {
+        let stack = frames.iter().fold(None, |below, &frame| Some(tables.stack(below, frame)));
+        stack.unwrap()
+    };
+    let stacks: [(usize, Option<StackId>); 6] = [
+        (2, Some(stack(&[main, fib, fib, fib]))),
+        (3, Some(stack(&[main, sort, call, list_sort, compare]))),
+        (1, Some(stack(&[main, sort, gap, inflate]))),
+        (1, Some(stack(&[truncated, main, fault]))),
+        (1, Some(stack(&[call]))),
+        (1, None),
+    ];
+    let [name, main_name, other_name] = ["python3", "MainThread", "worker"].map(|name| tables.string(name));
+    let process = profile::ProcessId(0);
+    let mut samples = Vec::new();
+    for (index, (count, stack)) in stacks.into_iter().enumerate() {
+        for _ in 0..count {
+            let thread = profile::ThreadId(u32::from(index > 2));
+            samples.push(Sample { thread, time_ns: samples.len() as u64 * 1000, stack });
+        }
+    }
+    let (strings, functions, frames, stacks) = tables.finish();
+    Profile {
+        meta: profile::Meta { pronk_version: "0.1.0".to_owned(), frequency: 999, ..Default::default() },
+        quality: profile::Quality { samples: 9, achieved_hz: Some(998.5), ..Default::default() },
+        strings,
+        processes: vec![profile::Process {
+            pid: 7,
+            parent: None,
+            name,
+            python: profile::PythonSupport::Stubs("3.12.1".to_owned()),
+        }],
+        threads: vec![
+            profile::Thread { process, tid: 7, name: main_name, main: true },
+            profile::Thread { process, tid: 8, name: other_name, main: false },
+        ],
+        functions,
+        frames,
+        stacks,
+        samples,
+    }
+}

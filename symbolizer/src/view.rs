@@ -1,0 +1,339 @@
+//! A way to look at a profile: which frames are seen, what they are called, and how often.
+
+use crate::profile::{Category, FrameId, Function, FunctionId, NativeFrames, Profile, StackId, StringId, ThreadId};
+use std::collections::{BTreeMap, HashSet};
+
+/// The mark of a sample of which nothing is known but that it was taken.
+pub const NO_STACK: &str = "[no stack]";
+/// The mark of a sample in which the view shows no frame, such as one of a thread that never ran Python.
+pub const NOTHING_SHOWN: &str = "[native]";
+
+/// What a view shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ViewOptions {
+    /// Which native frames; by default those that the profile was made for.
+    pub native: Option<NativeFrames>,
+    /// Only the threads of this name or thread id.
+    pub thread: Option<String>,
+}
+
+/// How often a function was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionCount {
+    /// The function.
+    pub function: FunctionId,
+    /// Samples in which it was the newest frame that is shown.
+    pub self_samples: u64,
+    /// Samples in which it was anywhere on the stack; a sample in which it recurses counts once.
+    pub total_samples: u64,
+}
+
+/// A sample as a view shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownSample {
+    /// The thread that was running.
+    pub thread: ThreadId,
+    /// When, in nanoseconds since sampling began.
+    pub time_ns: u64,
+    /// The frames that are shown, the root first.
+    pub frames: Vec<FrameId>,
+    /// Whether the sample has a stack at all.
+    pub has_stack: bool,
+}
+
+/// A profile, seen in one way.
+///
+/// The profile must have passed [`Profile::validate`], as those have that [`crate::symbolize`] and
+/// [`crate::file::read`] return.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    profile: &'a Profile,
+    /// For each stack, the nearest one from there towards the root whose topmost frame is shown.
+    shown: Vec<Option<StackId>>,
+    /// For each thread, whether it is shown.
+    threads: Vec<bool>,
+}
+
+impl<'a> View<'a> {
+    /// A view of a profile.
+    pub fn new(profile: &'a Profile, options: &ViewOptions) -> View<'a> {
+        let native = options.native.unwrap_or(profile.meta.native);
+        let visible: Vec<bool> = profile.functions.iter().map(|function| shows(profile, function, native)).collect();
+        let mut shown: Vec<Option<StackId>> = Vec::with_capacity(profile.stacks.len());
+        for (index, stack) in profile.stacks.iter().enumerate() {
+            let function = profile.frames[stack.frame.index()].function;
+            shown.push(match visible[function.index()] {
+                true => Some(StackId(index as u32)),
+                false => stack.below.and_then(|below| shown[below.index()]),
+            });
+        }
+        let wanted = |name: StringId, tid: u32| match &options.thread {
+            None => true,
+            Some(thread) => *thread == profile.strings[name.index()] || *thread == tid.to_string(),
+        };
+        let threads = profile.threads.iter().map(|thread| wanted(thread.name, thread.tid)).collect();
+        View { profile, shown, threads }
+    }
+
+    /// The samples of the threads that are shown, by time.
+    pub fn samples(&self) -> impl Iterator<Item = ShownSample> + '_ {
+        let samples = self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()]);
+        samples.map(|sample| ShownSample {
+            thread: sample.thread,
+            time_ns: sample.time_ns,
+            frames: sample.stack.map_or_else(Vec::new, |stack| self.frames(stack)),
+            has_stack: sample.stack.is_some(),
+        })
+    }
+
+    /// The number of samples of the threads that are shown.
+    pub fn sample_count(&self) -> u64 {
+        self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()]).count() as u64
+    }
+
+    /// The frames of a stack that are shown, the root first.
+    pub fn frames(&self, stack: StackId) -> Vec<FrameId> {
+        let mut frames = Vec::new();
+        let mut next = self.shown[stack.index()];
+        while let Some(stack) = next {
+            let stack = self.profile.stacks[stack.index()];
+            frames.push(stack.frame);
+            next = stack.below.and_then(|below| self.shown[below.index()]);
+        }
+        frames.reverse();
+        frames
+    }
+
+    /// How often each stack was seen: the labels of its frames, the root first, joined by `;`. A sample in which no
+    /// frame is shown counts for [`NOTHING_SHOWN`] or [`NO_STACK`].
+    pub fn folded(&self) -> BTreeMap<String, u64> {
+        let labels = self.labels();
+        let mut folded = BTreeMap::new();
+        for (stack, count) in self.stack_counts() {
+            let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
+            let parts: Vec<&str> = frames.iter().map(|&frame| labels[self.function(frame).index()].as_str()).collect();
+            let key = match (stack, parts.is_empty()) {
+                (None, _) => NO_STACK.to_owned(),
+                (Some(_), true) => NOTHING_SHOWN.to_owned(),
+                (Some(_), false) => parts.join(";"),
+            };
+            *folded.entry(key).or_insert(0) += count;
+        }
+        folded
+    }
+
+    /// How often each function was seen, for those that were; the most frequent on top first, then the most frequent
+    /// anywhere, then by label.
+    pub fn functions(&self) -> Vec<FunctionCount> {
+        let mut counts: Vec<FunctionCount> = (0..self.profile.functions.len() as u32)
+            .map(|id| FunctionCount { function: FunctionId(id), self_samples: 0, total_samples: 0 })
+            .collect();
+        for (stack, count) in self.stack_counts() {
+            let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
+            if let Some(&newest) = frames.last() {
+                counts[self.function(newest).index()].self_samples += count;
+            }
+            let distinct: HashSet<FunctionId> = frames.iter().map(|&frame| self.function(frame)).collect();
+            for function in distinct {
+                counts[function.index()].total_samples += count;
+            }
+        }
+        let labels = self.labels();
+        counts.retain(|count| count.total_samples > 0);
+        counts.sort_by(|a, b| {
+            let by_count = (b.self_samples, b.total_samples).cmp(&(a.self_samples, a.total_samples));
+            by_count.then_with(|| labels[a.function.index()].cmp(&labels[b.function.index()]))
+        });
+        counts
+    }
+
+    /// What a function is called: `module.qualname (file:line)` for Python, `function (binary)` for native code,
+    /// `function [kernel]` for the kernel's. Free of `;`, line ends and other control characters.
+    pub fn label(&self, function: FunctionId) -> String {
+        label(self.profile, &self.profile.functions[function.index()])
+    }
+
+    /// The function that a frame is in.
+    pub fn function(&self, frame: FrameId) -> FunctionId {
+        self.profile.frames[frame.index()].function
+    }
+
+    fn labels(&self) -> Vec<String> {
+        self.profile.functions.iter().map(|function| label(self.profile, function)).collect()
+    }
+
+    /// How many samples have each stack that is shown: `None` for those without one.
+    fn stack_counts(&self) -> BTreeMap<Option<StackId>, u64> {
+        let mut counts = BTreeMap::new();
+        for sample in self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()]) {
+            // Stacks that look the same are one, except that one without frames must stay a stack.
+            let key = sample.stack.map(|stack| self.shown[stack.index()].unwrap_or(stack));
+            *counts.entry(key).or_insert(0) += 1;
+        }
+        counts
+    }
+}
+
+fn shows(profile: &Profile, function: &Function, native: NativeFrames) -> bool {
+    match (function.category, native) {
+        (Category::Python, _) | (_, NativeFrames::All) => true,
+        (Category::Missing, NativeFrames::Extensions) => true,
+        // Where no native frames are shown, missing ones are not missed.
+        (Category::Missing, NativeFrames::Python) => {
+            profile.strings[function.name.index()] != crate::merge::FRAMES_MISSING
+        }
+        (Category::Native | Category::Kernel, native) => native == NativeFrames::Extensions,
+        (Category::Interpreter, _) => false,
+    }
+}
+
+fn label(profile: &Profile, function: &Function) -> String {
+    let text = |id: StringId| profile.strings[id.index()].as_str();
+    let name = text(function.name);
+    let label = match (function.category, function.file, function.binary) {
+        (Category::Python, Some(file), _) => {
+            let file = base_name(text(file));
+            match function.first_line {
+                Some(line) => format!("{name} ({file}:{line})"),
+                None => format!("{name} ({file})"),
+            }
+        }
+        (Category::Kernel, _, Some(binary)) if text(binary) != name => format!("{name} {}", text(binary)),
+        (Category::Native | Category::Interpreter, _, Some(binary)) => {
+            let binary = text(binary);
+            // `binary+0x1234` says it already.
+            match name.strip_prefix(binary).is_some_and(|rest| rest.starts_with("+0x")) {
+                true => name.to_owned(),
+                false => format!("{name} ({binary})"),
+            }
+        }
+        _ => name.to_owned(),
+    };
+    label
+        .chars()
+        .map(|char| {
+            if char == ';' {
+                ':'
+            } else if char.is_control() {
+                ' '
+            } else {
+                char
+            }
+        })
+        .collect()
+}
+
+/// The last part of a path; names such as `<string>` and `<frozen importlib._bootstrap>` as they are.
+fn base_name(path: &str) -> &str {
+    match path.trim_end_matches('/').rsplit('/').next() {
+        Some(base) if !base.is_empty() && !path.starts_with('<') => base,
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::profile;
+
+    fn folded(native: NativeFrames, thread: Option<&str>) -> Vec<(String, u64)> {
+        let options = ViewOptions { native: Some(native), thread: thread.map(str::to_owned) };
+        View::new(&profile(), &options).folded().into_iter().collect()
+    }
+
+    fn expect(lines: &[(&str, u64)]) -> Vec<(String, u64)> {
+        lines.iter().map(|&(stack, count)| (stack.to_owned(), count)).collect()
+    }
+
+    const MAIN: &str = "__main__.<module> (shop.py:1)";
+
+    #[test]
+    fn extensions_show_what_is_not_machinery() {
+        let lines = expect(&[
+            (NOTHING_SHOWN, 1),
+            (NO_STACK, 1),
+            ("[stack truncated];__main__.<module> (shop.py:1);page_fault [kernel]", 1),
+            ("__main__.<module> (shop.py:1);shop.fib (shop.py:10);shop.fib (shop.py:10);shop.fib (shop.py:10)", 2),
+            ("__main__.<module> (shop.py:1);shop.sort:er  (<string>:1);[frames missing];libz.so.1+0x1230", 1),
+            ("__main__.<module> (shop.py:1);shop.sort:er  (<string>:1);list_sort (python3.12)", 3),
+        ]);
+        assert_eq!(folded(NativeFrames::Extensions, None), lines);
+    }
+
+    #[test]
+    fn python_shows_python_and_where_the_root_is_missing() {
+        let lines = expect(&[
+            (NOTHING_SHOWN, 1),
+            (NO_STACK, 1),
+            ("[stack truncated];__main__.<module> (shop.py:1)", 1),
+            ("__main__.<module> (shop.py:1);shop.fib (shop.py:10);shop.fib (shop.py:10);shop.fib (shop.py:10)", 2),
+            ("__main__.<module> (shop.py:1);shop.sort:er  (<string>:1)", 4),
+        ]);
+        assert_eq!(folded(NativeFrames::Python, None), lines);
+    }
+
+    #[test]
+    fn all_shows_every_frame() {
+        let lines = folded(NativeFrames::All, Some("worker"));
+        let expected = expect(&[
+            ("PyObject_Vectorcall (python3.12)", 1),
+            (NO_STACK, 1),
+            ("[stack truncated];__main__.<module> (shop.py:1);page_fault [kernel]", 1),
+        ]);
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn threads_are_chosen_by_name_or_id() {
+        assert_eq!(folded(NativeFrames::Python, Some("8")), folded(NativeFrames::Python, Some("worker")));
+        assert_eq!(folded(NativeFrames::Python, Some("nobody")), []);
+        let profile = profile();
+        let view = View::new(&profile, &ViewOptions { thread: Some("7".to_owned()), ..Default::default() });
+        assert_eq!((view.sample_count(), view.samples().count()), (6, 6));
+    }
+
+    #[test]
+    fn recursion_counts_once() {
+        let profile = profile();
+        let view = View::new(&profile, &ViewOptions::default());
+        let counts: Vec<(String, u64, u64)> = view
+            .functions()
+            .iter()
+            .map(|count| (view.label(count.function), count.self_samples, count.total_samples))
+            .collect();
+        let expected = [
+            ("list_sort (python3.12)", 3, 3),
+            ("shop.fib (shop.py:10)", 2, 2),
+            ("libz.so.1+0x1230", 1, 1),
+            ("page_fault [kernel]", 1, 1),
+            (MAIN, 0, 7),
+            ("shop.sort:er  (<string>:1)", 0, 4),
+            ("[frames missing]", 0, 1),
+            ("[stack truncated]", 0, 1),
+        ];
+        assert_eq!(counts, expected.map(|(label, own, total)| (label.to_owned(), own, total)));
+    }
+
+    #[test]
+    fn samples_have_their_frames_from_the_root_on() {
+        let profile = profile();
+        let view = View::new(&profile, &ViewOptions::default());
+        let samples: Vec<ShownSample> = view.samples().collect();
+        let labels = |sample: &ShownSample| -> Vec<String> {
+            sample.frames.iter().map(|&frame| view.label(view.function(frame))).collect()
+        };
+        assert_eq!(labels(&samples[2]), [MAIN, "shop.sort:er  (<string>:1)", "list_sort (python3.12)"]);
+        assert_eq!((samples[2].time_ns, samples[2].thread, samples[2].has_stack), (2000, ThreadId(0), true));
+        assert!(!samples[8].has_stack && samples[8].frames.is_empty());
+    }
+
+    #[test]
+    fn files_are_shown_by_their_last_part() {
+        assert_eq!(base_name("/srv/app/shop.py"), "shop.py");
+        assert_eq!(base_name("shop.py"), "shop.py");
+        assert_eq!(base_name("<frozen importlib._bootstrap>"), "<frozen importlib._bootstrap>");
+        assert_eq!(base_name("<ipython/input>"), "<ipython/input>");
+        assert_eq!(base_name("/"), "/");
+        assert_eq!(base_name(""), "");
+    }
+}
