@@ -10,10 +10,6 @@ use std::{env, fs};
 /// What the agent is built from, seen from this package.
 const SOURCE: &str = "../trampolines";
 
-/// The agent's own profile: small, whole-program optimized, and without unwinding, which must not cross into C.
-const PROFILE: [&str; 6] =
-    ["inherits='release'", "panic='abort'", "opt-level=3", "lto='fat'", "codegen-units=1", "debug='line-tables-only'"];
-
 /// Names of environment variables, or what they begin with, that the outer cargo or its user has set for the outer build.
 /// In the inner build they would change the agent's flags, its place, or the compiler that is called (clippy's).
 const OUTER: [&str; 14] = [
@@ -48,27 +44,27 @@ fn prebuilt(path: &Path) -> PathBuf {
 }
 
 fn build() -> PathBuf {
-    for source in ["src", "Cargo.toml", "build.rs"].map(|name| Path::new(SOURCE).join(name)) {
-        if source.exists() {
-            println!("cargo::rerun-if-changed={}", source.display());
-        }
+    for source in ["src", "Cargo.toml", "../Cargo.toml"] {
+        println!("cargo::rerun-if-changed={}", Path::new(SOURCE).join(source).display());
     }
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let directory = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("agent");
 
+    // The profile `agent` is in the workspace's Cargo.toml: without unwinding, which must not cross into C.
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo.arg("rustc").arg("--manifest-path").arg(Path::new(SOURCE).join("Cargo.toml"));
     cargo.args(["--lib", "--crate-type", "cdylib", "--features", "agent", "--locked", "--profile", "agent"]);
     cargo.arg("--target").arg(&target).arg("--target-dir").arg(&directory);
-    for setting in PROFILE {
-        cargo.arg("--config").arg(format!("profile.agent.{setting}"));
-    }
+    // A build directory that the user's configuration names is locked by the outer cargo.
+    let intermediate = directory.join("build");
     for (name, _) in env::vars_os() {
         let flags = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
         if name.to_str().is_some_and(|name| flags(name) || OUTER.iter().any(|outer| name.starts_with(outer))) {
             cargo.env_remove(&name);
         }
     }
+
+    cargo.env("CARGO_BUILD_BUILD_DIR", &intermediate);
 
     let status = cargo.status().unwrap_or_else(|error| panic!("cannot run {cargo:?}: {error}"));
     assert!(status.success(), "the agent could not be built ({status}) by {cargo:?}");

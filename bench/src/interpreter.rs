@@ -52,6 +52,7 @@ struct Answer {
 
 const DESCRIBE: &str = "\
 import json, platform, sys, sysconfig
+maps = open('/proc/self/maps').read()
 print(json.dumps({
     'executable': sys.executable,
     'version': platform.python_version(),
@@ -59,7 +60,7 @@ print(json.dumps({
     'micro': sys.version_info[2],
     'implementation': sys.implementation.name,
     'compiler': platform.python_compiler(),
-    'shared': bool(sysconfig.get_config_var('Py_ENABLE_SHARED')),
+    'shared': 'libpython3' in maps,
     'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED')),
 }))";
 

@@ -80,7 +80,7 @@ impl Results {
         let _ = writeln!(page, "# {title}\n");
         let _ = writeln!(page, "- date: {}", self.date);
         let options: String = self.options.iter().map(|option| format!(", {option}")).collect();
-        let _ = writeln!(page, "- pronk: {}, {} Hz{options}", self.pronk, self.frequency);
+        let _ = writeln!(page, "- {}, {} Hz{options}", self.pronk, self.frequency);
         let virtual_machine = if machine.virtual_machine { ", virtual machine" } else { "" };
         let _ = writeln!(page, "- processor: {}, {} cores{virtual_machine}", machine.cpu, machine.cores);
         let _ = writeln!(page, "- system: {}, Linux {}, {} MiB", machine.system, machine.kernel, machine.memory_mib);

@@ -20,7 +20,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Run a command and profile it, with all the processes and threads that it starts
-    #[command(after_help = RECORD_HELP)]
+    #[command(override_usage = "pronk record [OPTIONS] -- COMMAND [ARG]...", after_help = RECORD_HELP)]
     Record(RecordArguments),
     /// Print the functions of a profile, with their own samples and those of what they called
     Report(ReportArguments),
@@ -31,18 +31,25 @@ pub enum Verb {
 }
 
 const RECORD_HELP: &str = "\
-The command keeps its stdin, stdout, stderr and signals, and pronk ends as the command ended: with its exit status, or by the same signal. \
-If the command could not be run, the status is 127 when there is no such command, 126 when it cannot be executed, and else 2.";
+The command keeps its stdin, stdout, stderr and signals, and pronk ends as the command ended:
+with its exit status, or by the same signal. If the command could not be run, the status is 127
+when there is no such command, 126 when it cannot be executed, and 2 for any other reason.";
+
+const OUTPUT_HELP: &str = "\
+Where to write; the name's end says what:
+  .svg     a flamegraph
+  .folded  collapsed stacks: root first, joined by `;`, then the number of samples
+  .pronk   the profile, with a flamegraph beside it
+A file that is named here is replaced. One that pronk names itself (profile.pronk, or the
+flamegraph beside a profile) is kept once, as profile.old.pronk or profile.old.svg.
+
+[default: profile.pronk]";
 
 /// `pronk record`
 #[derive(Args, Debug)]
 pub struct RecordArguments {
-    /// Where to write: FILE.svg a flamegraph, FILE.folded collapsed stacks, FILE.pronk the profile with a flamegraph beside it
-    /// [default: profile.pronk]
-    ///
-    /// A file that is named here is replaced. Files that pronk names itself (profile.pronk, and the flamegraph beside a profile) are kept
-    /// once, as profile.old.pronk and profile.old.svg.
-    #[arg(short, long, value_name = "FILE")]
+    /// Where to write; the name's end says what [default: profile.pronk]
+    #[arg(short, long, value_name = "FILE", long_help = OUTPUT_HELP)]
     pub output: Option<PathBuf>,
 
     /// Samples per second of CPU time of each thread

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok(ending) => ending.take(),
         Err(error) if messages::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say!("{error:#}");
+            say!("{}", messages::describe(&error));
             ExitCode::from(messages::status_of(&error).unwrap_or(status))
         }
     }

@@ -23,6 +23,15 @@ pub fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
+/// An error and its causes, each once: some errors say their cause themselves.
+pub fn describe(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.contains(&cause) {
+        true => text,
+        false if text.is_empty() => cause,
+        false => text + ": " + &cause,
+    })
+}
+
 /// Whether the reader of our output has gone, as with `pronk report | head`.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
@@ -60,13 +69,16 @@ mod tests {
 
     #[test]
     fn thousands_are_set_apart() {
-        assert_eq!(["0", "999", "1,000", "123,456", "1,234,567"].map(str::to_owned), [
-            thousands(0),
-            thousands(999),
-            thousands(1000),
-            thousands(123_456),
-            thousands(1_234_567),
-        ]);
+        assert_eq!(
+            ["0", "999", "1,000", "123,456", "1,234,567"].map(str::to_owned),
+            [thousands(0), thousands(999), thousands(1000), thousands(123_456), thousands(1_234_567),]
+        );
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no space").context("cannot write a: no space").context("there is no profile");
+        assert_eq!(describe(&error), "there is no profile: cannot write a: no space");
     }
 
     #[test]

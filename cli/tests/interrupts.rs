@@ -47,7 +47,7 @@ impl Running {
 
 #[test]
 fn an_interrupt_of_the_group_ends_the_program_its_own_way() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let script = "trap 'echo caught; exit 4' INT; echo ready; read line";
     let mut running = Running::start(place.record_shell(script));
     killpg(running.pid(), Signal::SIGINT).unwrap();
@@ -58,7 +58,7 @@ fn an_interrupt_of_the_group_ends_the_program_its_own_way() {
 
 #[test]
 fn an_interrupt_that_kills_the_program_kills_pronk_too_after_the_profile() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let mut running = Running::start(place.record_shell("echo ready; read line"));
     killpg(running.pid(), Signal::SIGINT).unwrap();
     assert_eq!(running.child.wait().unwrap().signal(), Some(libc::SIGINT));
@@ -67,8 +67,10 @@ fn an_interrupt_that_kills_the_program_kills_pronk_too_after_the_profile() {
 
 #[test]
 fn a_signal_to_pronk_alone_reaches_the_program() {
-    for (name, signal) in [("TERM", Signal::SIGTERM), ("HUP", Signal::SIGHUP), ("USR1", Signal::SIGUSR1), ("INT", Signal::SIGINT)] {
-        let place = Place::new();
+    for (name, signal) in
+        [("TERM", Signal::SIGTERM), ("HUP", Signal::SIGHUP), ("USR1", Signal::SIGUSR1), ("INT", Signal::SIGINT)]
+    {
+        let Some(place) = Place::for_recording() else { return };
         let script = format!("trap 'echo {name}; exit 7' {name}; echo ready; read line");
         let mut running = Running::start(place.record_shell(&script));
         kill(running.pid(), signal).unwrap();
@@ -80,7 +82,7 @@ fn a_signal_to_pronk_alone_reaches_the_program() {
 
 #[test]
 fn control_c_reaches_the_program_once() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let terminal = openpty(None, None).unwrap();
     let slave = File::from(terminal.slave);
     let script = "trap 'echo caught; count=$((count+1))' INT; echo ready; \
@@ -120,7 +122,7 @@ fn control_c_reaches_the_program_once() {
 
 #[test]
 fn the_program_goes_on_when_pronk_is_killed() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let script = "echo ready; read line; echo \"$line\" > finished; echo done";
     let mut running = Running::start(place.record_shell(script));
     let mut stdin = running.child.stdin.take().unwrap();
@@ -136,7 +138,7 @@ fn the_program_goes_on_when_pronk_is_killed() {
 
 #[test]
 fn after_the_duration_the_profile_is_there_and_the_program_goes_on() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let mut command = place.pronk(["record", "--duration", "0.2", "--", "/bin/sh", "-c"]);
     command.arg("echo ready; read line; exit 5");
     let mut running = Running::start(command);
@@ -151,7 +153,7 @@ fn after_the_duration_the_profile_is_there_and_the_program_goes_on() {
 
 #[test]
 fn a_program_that_ends_before_the_duration_ends_it() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let start = Instant::now();
     let output = run(&mut place.pronk(["record", "--duration", "3600", "--", "/bin/sh", "-c", "exit 6"]));
     assert_eq!(output.status.code(), Some(6));

@@ -16,7 +16,7 @@ fn record(place: &Place, output: &str) -> String {
 
 #[test]
 fn the_extension_says_what_is_written() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     record(&place, "a.svg");
     assert!(std::fs::read_to_string(place.file("a.svg")).unwrap().contains("<svg"));
     record(&place, "b.folded");
@@ -33,7 +33,7 @@ fn the_extension_says_what_is_written() {
 
 #[test]
 fn the_default_is_a_profile_and_a_flamegraph_and_the_ones_before_are_kept() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let again = || text(&run(&mut place.record(&["/bin/true"])).stderr);
     let said = again();
     assert!(said.contains("pronk: profile     profile.pronk\n"), "{said}");
@@ -50,7 +50,7 @@ fn the_default_is_a_profile_and_a_flamegraph_and_the_ones_before_are_kept() {
 
 #[test]
 fn a_file_that_is_named_is_replaced_and_one_beside_it_kept() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     for name in ["a.pronk", "a.svg"] {
         std::fs::write(place.file(name), "before").unwrap();
     }
@@ -85,7 +85,7 @@ impl Drop for FullDisk {
 
 #[test]
 fn a_full_disk_costs_the_place_and_not_the_profile() {
-    let place = Place::new();
+    let Some(place) = Place::for_recording() else { return };
     let Some(_disk) = FullDisk::mount(&place.file("full")) else { return };
     let spare = place.file("spare");
     std::fs::create_dir(&spare).unwrap();
@@ -113,5 +113,9 @@ fn a_full_disk_is_an_error_for_a_flamegraph() {
     place.profile(&common::example());
     let output = run(&mut place.pronk(["flamegraph", "test.pronk", "-o", "full/a.svg"]));
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("cannot write full/a.svg: No space left on device"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("cannot write full/a.svg: No space left on device"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -46,7 +46,10 @@ fn the_table_is_sorted_by_self_or_total() {
     golden("report-total.txt", &report(&place, &["--total"]));
     golden("report-all-top.txt", &report(&place, &["--native", "all", "--top", "2"]));
     golden("report-worker.txt", &report(&place, &["--thread", "worker"]));
-    assert_eq!(report(&place, &["--thread", "105"]).lines().count(), report(&place, &["--thread", "worker"]).lines().count());
+    assert_eq!(
+        report(&place, &["--thread", "105"]).lines().count(),
+        report(&place, &["--thread", "worker"]).lines().count()
+    );
 }
 
 #[test]
@@ -79,7 +82,11 @@ fn the_flamegraph_tells_kinds_of_code_apart() {
         golden(name, &boxes(&svg));
         assert!(svg.contains(">python3 app.py</text>"), "the title is the command");
         let outside = |line: &&str| line.contains("http") && !line.contains("www.w3.org/");
-        assert_eq!(svg.lines().find(outside).filter(|line| line.contains("href=\"http")), None, "it needs nothing else");
+        assert_eq!(
+            svg.lines().find(outside).filter(|line| line.contains("href=\"http")),
+            None,
+            "it needs nothing else"
+        );
     }
 }
 
@@ -143,6 +150,7 @@ fn what_is_no_profile_is_said_to_be_none() {
     assert!(with(&newer).contains("newer pronk"));
     assert!(with(b"<svg/>").contains("not a profile"));
     assert!(fails(&place, &["report", "missing.pronk"]).contains("cannot read missing.pronk: No such file"));
+    assert!(fails(&place, &["report", "/dev/zero"]).contains("cannot read /dev/zero: it is not a file"));
     assert!(!place.file("out.svg").exists());
 }
 

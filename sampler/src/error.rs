@@ -37,8 +37,10 @@ pub enum Error {
         source: io::Error,
     },
     /// None of the places for a session's directory would do.
-    #[error("no place for a private directory that may hold a library to load:{0}\nset TMPDIR to a directory that is \
-             writable, not mounted noexec, and has no colon or white space in its path")]
+    #[error(
+        "no place for a private directory that may hold a library to load:{0}\nset TMPDIR to a directory that is \
+             writable, not mounted noexec, and has no colon or white space in its path"
+    )]
     NoDirectory(String),
     /// Another session runs in this process.
     #[error("this process runs a session already: finish it before starting another")]
@@ -54,8 +56,10 @@ pub enum Error {
         advice: String,
     },
     /// The kernel has no `perf_event_open`, or it is hidden.
-    #[error("this kernel has no perf_event_open ({0}): it was built without CONFIG_PERF_EVENTS, or a sandbox hides it; \
-             run pronk on a kernel that has it")]
+    #[error(
+        "this kernel has no perf_event_open ({0}): it was built without CONFIG_PERF_EVENTS, or a sandbox hides it; \
+             run pronk on a kernel that has it"
+    )]
     Unsupported(io::Error),
     /// Too many files are open.
     #[error("one file per processor is needed, {cpus} in all, and RLIMIT_NOFILE is {limit}: raise it with \
@@ -67,9 +71,11 @@ pub enum Error {
         limit: u64,
     },
     /// No ring buffer could be mapped, not even a small one.
-    #[error("cannot map a ring buffer of {kib} KiB for each of {cpus} processors ({source}): \
+    #[error(
+        "cannot map a ring buffer of {kib} KiB for each of {cpus} processors ({source}): \
              kernel.perf_event_mlock_kb is {mlock_kb} and RLIMIT_MEMLOCK is {memlock}; raise one of them: \
-             sysctl kernel.perf_event_mlock_kb=2048, or `ulimit -l 65536`")]
+             sysctl kernel.perf_event_mlock_kb=2048, or `ulimit -l 65536`"
+    )]
     Ring {
         /// What the kernel said to the smallest size.
         source: io::Error,

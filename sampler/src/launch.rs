@@ -228,7 +228,8 @@ impl Image {
         let words = command.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>()?;
         let lines = environment.lines()?;
         let program = command.first().ok_or(Error::NoCommand)?;
-        let pointers = |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
+        let pointers =
+            |strings: &[CString]| strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
         let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
         shell_argv.extend(words.iter().skip(1).map(|word| word.as_ptr()).chain([ptr::null()]));
         Ok(Image {

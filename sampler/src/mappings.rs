@@ -99,9 +99,11 @@ impl Mappings {
     /// Whether an address is the first one of a stub, or could be: whether it lies on the stubs' grid.
     pub(crate) fn is_stub(&self, address: u64) -> bool {
         let next = self.stubs.partition_point(|stubs| stubs.start <= address);
-        next > 0 && self.stubs.get(next - 1).is_some_and(|stubs| {
-            address < stubs.end && (address - stubs.start).is_multiple_of(STUB_SIZE as u64)
-        })
+        next > 0
+            && self
+                .stubs
+                .get(next - 1)
+                .is_some_and(|stubs| address < stubs.end && (address - stubs.start).is_multiple_of(STUB_SIZE as u64))
     }
 
     /// The range that all stubs lie in, among other things. Empty when there are none.

@@ -154,7 +154,9 @@ impl Processes {
 
     fn thread_name(&self, pid: u32, tid: u32) -> String {
         let thread = self.live.get(&pid).and_then(|live| live.threads.get(&tid));
-        thread.and_then(|thread| self.threads.get(thread.index())).map_or_else(String::new, |thread| thread.name.clone())
+        thread
+            .and_then(|thread| self.threads.get(thread.index()))
+            .map_or_else(String::new, |thread| thread.name.clone())
     }
 
     fn new_process(&mut self, process: Process) -> ProcessId {

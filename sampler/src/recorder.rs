@@ -5,8 +5,8 @@ use crate::files::{FileId, Files, Mapped};
 use crate::mappings::{Image, Mapping};
 use crate::processes::Processes;
 use crate::recording::{
-    Address, Code, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs, Process,
-    Sample, StackId, StackTable, Thread,
+    Address, Code, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs,
+    Process, Sample, StackId, StackTable, Thread,
 };
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;

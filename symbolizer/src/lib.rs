@@ -1,7 +1,7 @@
 //! Gives names to samples, merges native and Python frames, and holds the profile.
 //!
 //! - [`symbolize`] turns a recording, the registries of its session and the ELF files into a [`profile::Profile`].
-//! - [`file`] writes and reads the `.pronk` file.
+//! - [`mod@file`] writes and reads the `.pronk` file.
 //! - [`view`] shows a profile: which frames are visible, what they are called, and how often each was seen.
 //!
 //! Nothing that is read (ELF and DWARF, registries, `/proc/kallsyms`, profiles) is trusted: what is damaged costs names

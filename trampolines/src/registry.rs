@@ -18,8 +18,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 const LARGEST: usize = 256 << 20;
 /// Where address space is limited (RLIMIT_AS), the room for about 50,000 functions has to do.
 const SMALLER: usize = 16 << 20;
-/// By how much the file grows.
-const STEP: usize = 1 << 20;
+/// By how much the file grows: CPython itself has about 500 functions at its start, which take about as much.
+const STEP: usize = 128 << 10;
 /// The longest name that is kept whole, in bytes.
 const LONGEST_NAME: usize = 4096;
 /// The longest line table that is kept, in bytes.
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(bytes.len(), 3 * STEP);
         let reader = Reader::new(&bytes).unwrap();
         assert_eq!(reader.records().count() as u64, added);
-        assert!(added > 2900);
+        assert!(added > 350);
     }
 
     #[test]

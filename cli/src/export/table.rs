@@ -45,7 +45,13 @@ impl Export for Table {
         let meta = &profile.meta;
         let seconds = meta.duration_ns as f64 / 1e9;
         writeln!(to, "{}", printable(&meta.command.join(" ")))?;
-        writeln!(to, "{} samples of {} at {} Hz in {seconds:.1} s", thousands(all), printable(&meta.event), meta.frequency)?;
+        writeln!(
+            to,
+            "{} samples of {} at {} Hz in {seconds:.1} s",
+            thousands(all),
+            printable(&meta.event),
+            meta.frequency
+        )?;
         if let Some(thread) = &self.thread {
             writeln!(to, "only threads named {}", printable(thread))?;
         }

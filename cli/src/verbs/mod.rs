@@ -15,7 +15,12 @@ use std::path::Path;
 
 /// Reads a profile.
 fn read(path: &Path) -> Result<Profile> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let cannot_read = || format!("cannot read {}", path.display());
+    // A device could have no end.
+    if !std::fs::metadata(path).with_context(cannot_read)?.is_file() {
+        bail!("{}: it is not a file", cannot_read());
+    }
+    let bytes = std::fs::read(path).with_context(cannot_read)?;
     pronk_symbolizer::file::read(&bytes).with_context(|| format!("cannot use {}", path.display()))
 }
 

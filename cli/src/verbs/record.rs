@@ -5,7 +5,7 @@ use crate::agent;
 use crate::args::{Engine, RecordArguments, Stubs};
 use crate::ending::Ending;
 use crate::export::Format;
-use crate::messages::say;
+use crate::messages::{describe, say};
 use crate::output::{Existing, Output, Written};
 use anyhow::{Context, Result, bail};
 use pronk_sampler::recording::{Event, Recording};
@@ -34,7 +34,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         command: arguments.command.clone(),
         frequency: arguments.frequency,
         duration: arguments.duration,
-        stubs: pronk_sampler::Stubs::Full,
+        stubs: true,
     };
     let mut session = Session::start(request, directory)?;
     match session.record() {
@@ -93,7 +93,7 @@ fn write(profile: &Profile, outputs: &[Output]) -> Vec<(Format, Written)> {
         let exporter = output.format.exporter();
         match output.write(|file| exporter.write(profile, &view, file)) {
             Ok(written) => files.push((output.format, written)),
-            Err(error) => say!("{error:#}; nor would any other directory take it, so it is lost"),
+            Err(error) => say!("{}; nor would any other directory take it, so it is lost", describe(&error)),
         }
     }
     files

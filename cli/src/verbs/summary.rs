@@ -1,7 +1,7 @@
 //! What `pronk record` says at its end.
 
 use crate::export::Format;
-use crate::messages::{percent, thousands};
+use crate::messages::{describe, percent, thousands};
 use crate::output::Written;
 use pronk_symbolizer::profile::{Profile, PythonSupport, Quality};
 use pronk_symbolizer::view::View;
@@ -41,8 +41,8 @@ fn samples(profile: &Profile) -> String {
     let seconds = meta.duration_ns as f64 / 1e9;
     let mut text = format!("{} samples in {seconds:.2} s", thousands(quality.samples));
     let _ = match quality.achieved_hz {
-        Some(achieved) => write!(text, ", {achieved:.0} of {} a second of CPU time", meta.frequency),
-        None => write!(text, ", {} asked for a second of CPU time", meta.frequency),
+        Some(achieved) => write!(text, ": {achieved:.0} in a second of CPU time, {} asked for", meta.frequency),
+        None => write!(text, ", {} asked for in a second of CPU time", meta.frequency),
     };
     text
 }
@@ -75,16 +75,21 @@ fn quality(quality: &Quality) -> Vec<String> {
     lines
 }
 
-/// The processes without stubs, those of one name and one reason together. What is plainly not Python is worth a word
-/// only where nothing was Python.
+/// The processes without stubs, those of one name and one reason together. What is not Python and is in no sample, such
+/// as a child on its way from fork to exec, is not worth a word.
 fn processes(profile: &Profile) -> Vec<String> {
     let mut refused: BTreeMap<(&str, &str), Vec<u32>> = BTreeMap::new();
     let mut other: BTreeMap<&str, usize> = BTreeMap::new();
-    for process in &profile.processes {
+    let mut sampled = vec![false; profile.processes.len()];
+    for sample in &profile.samples {
+        sampled[profile.threads[sample.thread.index()].process.index()] = true;
+    }
+    for (process, sampled) in profile.processes.iter().zip(sampled) {
         let name = profile.strings[process.name.index()].as_str();
         match &process.python {
             PythonSupport::Stubs(_) => {}
             PythonSupport::Refused(reason) => refused.entry((name, reason)).or_default().push(process.pid),
+            PythonSupport::NotPython if !sampled => {}
             PythonSupport::NotPython => *other.entry(name).or_default() += 1,
         }
     }
@@ -122,7 +127,7 @@ fn file(format: Format, written: &Written) -> String {
         let _ = write!(text, " (the one before is {})", previous.display());
     }
     if let Some(error) = &written.instead_because {
-        let _ = write!(text, " (it is there because: {error:#})");
+        let _ = write!(text, " (it is there because: {})", describe(error));
     }
     text
 }

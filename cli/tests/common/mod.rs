@@ -7,6 +7,7 @@ use pronk_symbolizer::profile::*;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -19,6 +20,17 @@ pub struct Place(TempDir);
 impl Place {
     pub fn new() -> Place {
         Place(tempfile::Builder::new().prefix("place").tempdir().unwrap())
+    }
+
+    /// A place for a test that records. `None`, said loudly, where this machine does not permit that.
+    pub fn for_recording() -> Option<Place> {
+        static DOCTOR: OnceLock<Output> = OnceLock::new();
+        let doctor = DOCTOR.get_or_init(|| run(&mut Place::new().pronk(["doctor"])));
+        if doctor.status.success() {
+            return Some(Place::new());
+        }
+        eprintln!("SKIPPED: nothing can be recorded here; `pronk doctor` says:\n{}", text(&doctor.stdout));
+        None
     }
 
     pub fn path(&self) -> &Path {

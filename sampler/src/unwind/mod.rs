@@ -14,7 +14,7 @@ mod tests;
 
 use crate::mappings::{Image, Mapping, Mappings};
 use crate::recording::{Address, Code};
-use pronk_trampolines::stub::{STUB_SIZE, UnwindEntry};
+use pronk_trampolines::stub::STUB_SIZE;
 use pronk_trampolines::wire::CodeKind;
 use stack::Stack;
 use std::rc::Rc;
@@ -22,13 +22,6 @@ use stubs::Record;
 
 /// The most frames that a stack is walked for. A copy of a stack has room for 8,191 return addresses.
 const MAX_FRAMES: usize = 100_000;
-
-/// How to unwind through the hook: rows for each of its entries, and the size of an entry in bytes.
-fn hook_table() -> (&'static [UnwindEntry], u64) {
-    const HOOK_UNWIND_TABLE: &[UnwindEntry] = &[];
-    const HOOK_ENTRY_SIZE: u64 = 64;
-    (HOOK_UNWIND_TABLE, HOOK_ENTRY_SIZE)
-}
 
 /// The registers that unwinding needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +92,10 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
         let mut registers = start;
         let mut code = Code::At(Address(start.pc));
         while frames.len() < MAX_FRAMES {
-            let step = self.frame(code, registers, frames);
+            let mut step = self.frame(code, registers, frames);
+            if matches!(code, Code::At(_)) {
+                step = self.second_chance(step, registers);
+            }
             let next = match step {
                 Step::Caller(caller) if self.is_plausible(registers, caller) => Some(caller),
                 Step::Root if self.expected.is_none() => return,
@@ -131,9 +127,8 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
             }
             Image::Ours(CodeKind::Hook, _) => {
                 frames.push(Found::Native(mapping, code));
-                let (table, entry_size) = hook_table();
-                let offset = (address - mapping.range.start) % entry_size;
-                stubs::step_by_table(table, offset, registers, self.stack).map_or(Step::Failed, Step::Caller)
+                let offset = address - mapping.range.start;
+                stubs::step_from_hook(offset, registers, self.stack).map_or(Step::Failed, Step::Caller)
             }
             Image::File(_) | Image::Vdso => {
                 frames.push(Found::Native(mapping, code));
@@ -143,6 +138,20 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
                 frames.push(Found::Native(mapping, code));
                 step_by_frame_pointer(registers, self.stack)
             }
+        }
+    }
+
+    /// What lies in no function that is described is taken for a function without a frame by those who only look at
+    /// the description. Where that leads nowhere, the code may keep a frame pointer.
+    fn second_chance(&self, step: Step, registers: Registers) -> Step {
+        if matches!(step, Step::Caller(caller) if self.is_plausible(registers, caller)) {
+            return step;
+        }
+        match step_by_frame_pointer(registers, self.stack) {
+            Step::Caller(caller) if self.is_plausible(registers, caller) && self.is_code(caller.pc) => {
+                Step::Caller(caller)
+            }
+            _ => step,
         }
     }
 

@@ -34,10 +34,10 @@ impl<'a> Stack<'a> {
     /// The addresses from one on at which a whole aligned word is in the copy, and the words, rising.
     pub(crate) fn words_from(&self, address: u64) -> impl Iterator<Item = (u64, u64)> + 'a {
         let from = address.max(self.start);
-        let first = from.checked_next_multiple_of(8).unwrap_or(u64::MAX);
-        let at = usize::try_from(first - self.start).unwrap_or(usize::MAX);
-        let words = self.bytes.get(at..).unwrap_or_default().chunks_exact(8);
-        words.enumerate().filter_map(move |(index, word)| {
+        let first = from.checked_next_multiple_of(8);
+        let rest = first.and_then(|first| self.bytes.get(usize::try_from(first - self.start).ok()?..));
+        let first = first.unwrap_or(0);
+        rest.unwrap_or_default().chunks_exact(8).enumerate().filter_map(move |(index, word)| {
             let word = u64::from_le_bytes(*word.first_chunk()?);
             Some((first.checked_add(8 * index as u64)?, word))
         })

@@ -4,8 +4,9 @@ use super::stack::Stack;
 use super::{Code, Registers};
 use crate::mappings::Mappings;
 use crate::recording::Address;
-use pronk_trampolines::stub::record::{LINK, RETURN, TAG, stub_of_tag};
-use pronk_trampolines::stub::{Cfa, RETURN_OFFSET, STUB_SIZE, Saved, UNWIND_TABLE, UnwindEntry, UnwindRow, row_at};
+use pronk_trampolines::python::{HOOK_SIZE, HOOK_UNWIND_TABLE};
+use pronk_trampolines::stub::record::{LINK, LOWEST, STACK_POINTER, TAG, live_stub, stub_of_tag};
+use pronk_trampolines::stub::{Cfa, RETURN_OFFSET, STUB_SIZE, Saved, UNWIND_TABLE, UnwindRow, row_at};
 
 /// A live stub record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +20,8 @@ pub(super) struct Record {
 impl Record {
     /// The record at `base`, if there is a live one whose stub is waiting for the evaluator.
     fn at(base: u64, stack: &Stack, mappings: &Mappings) -> Option<Record> {
-        let stub = stub_of_tag(stack.word_at(base, TAG)?, base)?;
-        let returns = stack.word_at(base, RETURN)?;
-        let live = returns == stub.wrapping_add(u64::from(RETURN_OFFSET)) && mappings.is_stub(stub);
-        live.then_some(Record { base, stub })
+        let stub = live_stub(base, |offset| stack.word_at(base, offset))?;
+        mappings.is_stub(stub).then_some(Record { base, stub })
     }
 
     /// The first live record whose words all lie at or above an address.
@@ -31,8 +30,7 @@ impl Record {
         if around.is_empty() {
             return None;
         }
-        // From the return address, which lies lowest, up to the tag.
-        let lowest_tag = address.checked_add_signed(TAG - RETURN)?;
+        let lowest_tag = address.checked_add_signed(TAG - LOWEST)?;
         stack.words_from(lowest_tag).find_map(|(at, tag)| {
             let base = at.checked_add_signed(-TAG)?;
             around.contains(&(tag ^ base)).then(|| Record::at(base, stack, mappings)).flatten()
@@ -46,9 +44,9 @@ impl Record {
         linked.or_else(|| Record::first_from(base, stack, mappings))
     }
 
-    /// Where the stub's frame begins while the evaluator runs: its stack pointer behind the return address.
+    /// The stub's stack pointer while the evaluator runs.
     pub(super) fn stack_pointer(self) -> u64 {
-        self.base.wrapping_add_signed(RETURN + 8)
+        self.base.wrapping_add_signed(STACK_POINTER)
     }
 
     /// The caller of the stub.
@@ -73,7 +71,7 @@ pub(super) fn step_from_stub(
     let offset = code.lookup().0.wrapping_sub(stub.0);
     if let Code::ReturnTo(_) = code {
         // The frame pointer may have been restored wrongly on the way here; the stack pointer is what led here.
-        let base = registers.sp.wrapping_add_signed(-(RETURN + 8));
+        let base = registers.sp.wrapping_add_signed(-STACK_POINTER);
         let tagged = stack.word_at(base, TAG).and_then(|tag| stub_of_tag(tag, base));
         if tagged == Some(stub.0) {
             return (Record { base, stub: stub.0 }.caller(stack), Some(base));
@@ -83,14 +81,9 @@ pub(super) fn step_from_stub(
     (caller, None)
 }
 
-/// One step by a table of exact rows.
-pub(super) fn step_by_table(
-    table: &[UnwindEntry],
-    offset: u64,
-    registers: Registers,
-    stack: &Stack,
-) -> Option<Registers> {
-    step_by_row(row_at(table, offset)?, registers, stack)
+/// One step out of a hook, at an offset in a mapping of hooks.
+pub(super) fn step_from_hook(offset: u64, registers: Registers, stack: &Stack) -> Option<Registers> {
+    step_by_row(row_at(HOOK_UNWIND_TABLE, offset % HOOK_SIZE as u64)?, registers, stack)
 }
 
 fn step_by_row(row: UnwindRow, registers: Registers, stack: &Stack) -> Option<Registers> {

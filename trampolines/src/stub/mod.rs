@@ -6,12 +6,18 @@ pub mod record;
 pub mod thread;
 mod unwind;
 
-#[cfg(target_arch = "aarch64")]
+// Tests check the code of both architectures on either.
+#[cfg(any(test, target_arch = "aarch64"))]
 mod aarch64;
+#[cfg(test)]
+pub(crate) mod disassembly;
+#[cfg(test)]
+mod tests;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod x86_64;
+
 #[cfg(target_arch = "aarch64")]
 use aarch64 as native;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as native;
 

@@ -1,7 +1,7 @@
 //! The words that stubs and hooks keep per thread.
 //!
-//! They are in static thread-local storage, so that generated code reaches them with one instruction and no call:
-//! `fs:[offset]` on x86-64, `tpidr_el0 + offset` on aarch64. The offset is the same in every thread (ELF handling for
+//! They are in static thread-local storage, so that generated code reaches them without a call: `fs:[offset]` on
+//! x86-64, `tpidr_el0 + offset` on aarch64. The offset is the same in every thread (ELF handling for
 //! thread-local storage, section 4.4, "initial exec").
 
 use core::arch::{asm, global_asm};

@@ -163,7 +163,11 @@ fn first_word(data: RawData) -> Option<u64> {
 fn read_sample(sample: &SampleRecord) -> Option<Sample> {
     let registers = sample.user_regs.as_ref().and_then(|regs| {
         let register = |number| regs.get(number);
-        Some(Registers { pc: register(PERF_REG_X86_IP)?, sp: register(PERF_REG_X86_SP)?, fp: register(PERF_REG_X86_BP)? })
+        Some(Registers {
+            pc: register(PERF_REG_X86_IP)?,
+            sp: register(PERF_REG_X86_SP)?,
+            fp: register(PERF_REG_X86_BP)?,
+        })
     });
     let (stack, cut) = match sample.user_stack {
         Some((stack, used)) => {
@@ -198,8 +202,7 @@ fn read_mmap(mmap: Mmap2Record) -> Kind {
     let (Some(end), Mmap2FileId::InodeAndVersion(id)) = (mmap.address.checked_add(mmap.length), mmap.file_id) else {
         return Kind::Malformed;
     };
-    let file =
-        FileId { path, major: id.major, minor: id.minor, inode: id.inode, generation: id.inode_generation };
+    let file = FileId { path, major: id.major, minor: id.minor, inode: id.inode, generation: id.inode_generation };
     Kind::Mmap { pid: mmap.pid as u32, range: mmap.address..end, offset: mmap.page_offset, file }
 }
 

@@ -63,9 +63,8 @@ impl Ring {
     /// `memory` is page-aligned and has a `struct perf_event_mmap_page`, and the data that it describes.
     unsafe fn new(memory: NonNull<u8>, mapped: usize) -> Ring {
         // SAFETY: both fields are 8-aligned within the first page; the kernel sets them before mmap returns.
-        let (offset, size) = unsafe {
-            (memory.add(DATA_OFFSET).cast::<u64>().read(), memory.add(DATA_SIZE).cast::<u64>().read())
-        };
+        let (offset, size) =
+            unsafe { (memory.add(DATA_OFFSET).cast::<u64>().read(), memory.add(DATA_SIZE).cast::<u64>().read()) };
         Ring { memory, mapped, data_offset: offset as usize, data_size: size }
     }
 

@@ -7,12 +7,16 @@
 //! It is generated, since the offsets are those of the running interpreter, and since a jump that keeps no frame of the
 //! hook's own on the stack cannot be written in Rust.
 
-#[cfg(target_arch = "aarch64")]
+// Tests check the code of both architectures on either.
+#[cfg(any(test, target_arch = "aarch64"))]
 mod aarch64;
+#[cfg(test)]
+mod tests;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod x86_64;
+
 #[cfg(target_arch = "aarch64")]
 use aarch64 as native;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as native;
 
