@@ -2,9 +2,10 @@
 
 use crate::export::Format;
 use anyhow::{Context, Result, bail};
-use std::fs::{self, Permissions};
+use std::cell::Cell;
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -114,23 +115,19 @@ impl Output {
 
     fn temporary_in(&self, directory: &Path) -> io::Result<NamedTempFile> {
         let extension = format!(".{}", self.format.extension());
-        tempfile::Builder::new()
-            .prefix("pronk-")
-            .suffix(&extension)
+        // tempfile's own errors name the file that it tried, which says nothing to the user.
+        let reason = Cell::new(None);
+        let create = |path: &Path| {
             // As any program creates files: the umask takes away what the user does not want.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory)
-            .map_err(|error| match error.raw_os_error() {
-                // tempfile adds the name that it tried, which says nothing to the user.
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(error.kind(), error.get_ref().map_or_else(String::new, describe)),
-            })
-            .map_err(|error| io::Error::new(error.kind(), format!("directory {}: {error}", directory.display())))
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o666).open(path);
+            file.inspect_err(|error| reason.set(error.raw_os_error()))
+        };
+        let file = tempfile::Builder::new().prefix("pronk-").suffix(&extension).make_in(directory, create);
+        file.map_err(|error| {
+            let error = reason.get().map_or(error, io::Error::from_raw_os_error);
+            io::Error::new(error.kind(), format!("directory {}: {error}", directory.display()))
+        })
     }
-}
-
-fn describe(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn fallback_directories() -> impl Iterator<Item = PathBuf> {
@@ -225,6 +222,7 @@ mod tests {
         let of = |path: &Path| format!("{:#}", Output::new(path, Format::Svg, Existing::Replace).unwrap_err());
         assert!(of(directory.path()).contains("it is a directory"));
         assert!(of(&directory.path().join("missing/a.svg")).contains("No such file or directory"));
-        assert!(of(Path::new("/proc/a.svg")).contains("cannot write /proc/a.svg: directory /proc: "));
+        let reason = io::Error::from_raw_os_error(2);
+        assert_eq!(of(Path::new("/proc/a.svg")), format!("cannot write /proc/a.svg: directory /proc: {reason}"));
     }
 }

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{Place, run, text};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 
 const PROGRAM: &str = "\
 import sys, time
@@ -69,7 +70,8 @@ fn a_program_that_fails_fails_as_without() {
     {
         let plain = run(Command::new("python3").args(["-c", script]).current_dir(place.path()));
         let profiled = run(&mut place.record(&["python3", "-c", script]));
-        assert_eq!(profiled.status.code(), plain.status.code(), "{script}");
+        let ending = |status: ExitStatus| (status.code(), status.signal());
+        assert_eq!(ending(profiled.status), ending(plain.status), "{script}");
         let said = text(&profiled.stderr);
         assert!(said.starts_with(&text(&plain.stderr)), "{script}: {said}");
     }

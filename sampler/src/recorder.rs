@@ -99,13 +99,15 @@ impl Recorder {
         let thread = self.processes.thread(sample.pid, sample.tid, time);
         let mappings = self.processes.mappings(sample.pid);
         let mut frames = Vec::new();
-        match sample.registers {
-            Some(registers) => {
-                let stack = Stack::new(registers.sp, &sample.stack, sample.cut);
-                unwind(&mappings, &mut self.modules, registers, &stack, &mut frames);
+        if let Some(registers) = sample.registers {
+            let stack = Stack::new(registers.sp, &sample.stack, sample.cut);
+            unwind(&mappings, &mut self.modules, registers, &stack, &mut frames);
+            // In the midst of execve the old program's registers are still there, and its memory is not.
+            if !sample.kernel.is_empty() && matches!(frames[..], [Found::Unmapped(_), ..]) {
+                frames.clear();
             }
-            None => self.losses.without_stack += 1,
         }
+        self.losses.without_stack += u64::from(frames.is_empty());
         let has = |wanted: fn(&Found) -> bool| u64::from(frames.iter().any(wanted));
         self.losses.gaps += has(|frame| matches!(frame, Found::Gap));
         self.losses.truncated += has(|frame| matches!(frame, Found::Truncated));

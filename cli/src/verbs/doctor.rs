@@ -87,14 +87,24 @@ fn kernel(permissions: &Permissions) -> Finding {
 }
 
 fn kernel_names(permissions: &Permissions) -> Finding {
-    let setting = permissions.kptr_restrict.map_or_else(|| "not readable".to_owned(), |level| level.to_string());
     let found = if kernel_addresses_are_readable() {
         Found::Ok("/proc/kallsyms can be read".to_owned())
     } else {
-        Found::Poorer(format!(
-            "/proc/kallsyms shows no addresses, and kernel.kptr_restrict is {setting}: set it to 0 \
-             (sysctl kernel.kptr_restrict=0) with kernel.perf_event_paranoid at 1 or less, or run as root with it at 1"
-        ))
+        // Who may see the addresses: kallsyms_show_value in kernel/ksyms_common.c.
+        Found::Poorer(match permissions.kptr_restrict {
+            Some(0) => "addresses in /proc/kallsyms are hidden while kernel.perf_event_paranoid is above 1: lower it \
+                        (sysctl kernel.perf_event_paranoid=1) or run pronk as root"
+                .to_owned(),
+            Some(1) => "addresses in /proc/kallsyms are for root only while kernel.kptr_restrict is 1: run pronk as \
+                        root, or lower it (sysctl kernel.kptr_restrict=0)"
+                .to_owned(),
+            Some(level) => format!(
+                "addresses in /proc/kallsyms are hidden while kernel.kptr_restrict is {level}: lower it \
+                 (sysctl kernel.kptr_restrict=1) and run pronk as root"
+            ),
+            None => "/proc/kallsyms shows no addresses, and kernel.kptr_restrict cannot be read: run pronk as root"
+                .to_owned(),
+        })
     };
     Finding { what: "kernel names", found }
 }

@@ -191,6 +191,8 @@ impl Modules {
         let step = match self.unwinder.unwind_frame(address, &mut regs, cache, &mut read) {
             Ok(Some(pc)) => Step::Caller(Registers { pc, sp: regs.sp(), fp: regs.bp() }),
             Ok(None) => Step::Root,
+            // Where no function is described: zero ends the chain there, too, as in the dynamic linker's start.
+            Err(framehop::Error::FramepointerUnwindingMovedBackwards) if registers.fp == 0 => Step::Root,
             Err(_) => Step::Failed,
         };
         if matches!(step, Step::Caller(caller) if caller.sp != by_frame_pointer) {

@@ -4,12 +4,13 @@
 //! word. So `CODE + 0x300` is in a function whose return address lies three words above the stack pointer.
 
 use super::*;
-use pronk_trampolines::stub::RETURN_OFFSET;
+use pronk_trampolines::stub::{RETURN_OFFSET, Saved};
 use pronk_trampolines::wire::Token;
 
 const CODE: u64 = 0x40_0000;
 const STUBS: u64 = 0x7f00_0000_0000;
 const JIT: u64 = 0x5000_0000;
+const HOOK: u64 = 0x6000_0000;
 const STACK: u64 = 0x7ffd_0000_0000;
 /// An address in the mapping at [`CODE`] that has no caller.
 const ROOT: u64 = CODE + 0x8000;
@@ -39,6 +40,7 @@ fn mappings() -> Mappings {
     let mut mappings = Mappings::default();
     mappings.add(Mapping::new(CODE..CODE + 0x10000, 0, Image::Vdso));
     mappings.add(Mapping::new(STUBS..STUBS + 0x10000, 0, Image::Ours(CodeKind::Stubs, Token(1))));
+    mappings.add(Mapping::new(HOOK..HOOK + 0x2000, 0, Image::Ours(CodeKind::Hook, Token(1))));
     mappings.add(Mapping::new(JIT..JIT + 0x1000, 0, Image::Anonymous("//anon".into())));
     mappings
 }
@@ -293,6 +295,27 @@ fn stacks_are_unwound_from_every_instruction_of_a_stub() {
     }
     assert_eq!(stack.walk(stub(3) + 38), expected);
     assert_eq!(stack.walk(stub(3) + 40), expected);
+}
+
+#[test]
+fn hooks_are_unwound_with_and_without_their_frame() {
+    use pronk_trampolines::python::HOOK_UNWIND_TABLE;
+    use pronk_trampolines::stub::Cfa;
+    for start in [HOOK, HOOK + pronk_trampolines::python::HOOK_SIZE as u64] {
+        for entry in HOOK_UNWIND_TABLE {
+            let mut stack = two_stubs();
+            let caller = stack.fp;
+            if entry.row.frame_pointer != Saved::InRegister {
+                stack.push(caller);
+            }
+            if matches!(entry.row.cfa, Cfa::FramePointer(_)) {
+                stack.fp = stack.sp();
+                stack.words.extend([1, 2, 3, 4]);
+            }
+            let walked = stack.walk(start + u64::from(entry.from));
+            assert_eq!(walked[1..], two_stubs().walk(CODE + 5)[1..], "{entry:?}");
+        }
+    }
 }
 
 #[test]

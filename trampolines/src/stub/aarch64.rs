@@ -53,7 +53,8 @@ pub fn stub_code(head: i32) -> [u8; STUB_SIZE] {
     ];
     let mut code = [FILL; STUB_SIZE];
     for (to, instruction) in code.as_chunks_mut().0.iter_mut().zip(instructions) {
-        // Instructions are little-endian on every aarch64 machine (Arm Architecture Reference Manual, B2.6.2).
+        // Instructions are little-endian on every aarch64 machine (Arm Architecture Reference Manual,
+        // "Instruction endianness").
         *to = instruction.to_le_bytes();
     }
     code

@@ -1,7 +1,12 @@
-//! The code of stubs, on both architectures.
+//! The code of stubs, on both architectures; and the machine's own, run.
+//!
+//! # Safety
+//! The machine's own stubs call functions that take any words. Beside that, the stack is read where a record was.
 
 use super::disassembly::{Architecture, Disassembled, compare};
-use super::{UnwindEntry, aarch64, x86_64};
+use super::{Stub, StubMemory, UnwindEntry, aarch64, record, thread, x86_64};
+use crate::wire::Token;
+use std::hint::black_box;
 use std::vec::Vec;
 
 /// The code of a stub, where its evaluator returns to, and its unwind rows.
@@ -42,4 +47,46 @@ fn only_the_offset_of_the_head_differs_between_stubs() {
             code.check_return(return_offset);
         }
     }
+}
+
+/// The word at an offset from the base of a record.
+///
+/// # Safety
+/// The stack reaches there.
+unsafe fn word(base: usize, offset: i64) -> usize {
+    let address = base.wrapping_add_signed(offset as isize);
+    // SAFETY: as promised by the caller.
+    unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+}
+
+#[test]
+fn a_record_is_live_until_its_stub_returns() {
+    extern "C" fn evaluator(_: usize, _: usize, stub: usize) -> usize {
+        // SAFETY: a stub is running, so the thread's head points at its record.
+        let (base, live) = unsafe {
+            let base = (*thread::words()).head;
+            (base, record::live_stub(base as u64, |offset| Some(word(base, offset) as u64)))
+        };
+        assert_eq!(live, Some(stub as u64));
+        base
+    }
+    #[inline(never)]
+    fn call(stub: Stub) -> usize {
+        // Room, so that what is called later does not come down to where the record was.
+        let mut room = [0_u8; 1 << 16];
+        black_box(&mut room);
+        // SAFETY: the evaluator can be called with these words.
+        let base = unsafe { stub.call(3, 5, stub.address(), evaluator) };
+        black_box(&mut room);
+        base
+    }
+    let stub = StubMemory::new().take(Token(0)).unwrap();
+    let base = call(stub);
+    // SAFETY: the stack was there a moment ago, and stacks do not shrink.
+    let (tag, frame, thread) =
+        unsafe { (word(base, record::TAG), word(base, record::FRAME), word(base, record::THREAD)) };
+    assert_eq!((frame, thread), (5, 3), "what is left of the record");
+    assert_eq!(tag, 0, "it is over");
+    // SAFETY: a thread's words are its own.
+    assert_eq!(unsafe { (*thread::words()).head }, 0);
 }

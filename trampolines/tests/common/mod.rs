@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+#[path = "../../agent_build.rs"]
+mod agent_build;
+
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -116,18 +119,9 @@ pub fn agent() -> &'static Path {
         if let Some(path) = env::var_os(AGENT_ENV) {
             return path.into();
         }
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent");
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let status = Command::new(env!("CARGO"))
-            .args(["rustc", "--quiet", "--lib", "--profile", "agent", "--crate-type", "cdylib", "--features", "agent"])
-            .arg("--manifest-path")
-            .arg(manifest)
-            .arg("--target-dir")
-            .arg(&target)
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "the agent is built: {status}");
-        target.join("agent/libpronk_trampolines.so")
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("agent");
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        agent_build::build_agent(env!("CARGO").as_ref(), package, None, &directory)
     })
 }
 

@@ -10,8 +10,10 @@ use perf_event::{Builder, Clock, Counter};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// The size of the ring buffer of a processor: what is asked for first, and the least that will do. In bytes.
-const RING_SIZES: std::ops::RangeInclusive<usize> = 32 << 10..=16 << 20;
+/// The least ring buffer that will do, in bytes.
+const SMALLEST_RING: usize = 32 << 10;
+/// The most memory for the ring buffers of all processors, in bytes.
+const ALL_RINGS: usize = 512 << 20;
 /// The most of a stack that is copied. The size of a record has 16 bits; the kernel takes multiples of 8 below 65,536
 /// (kernel/events/core.c, perf_copy_attr, Linux 6.1) and cuts the copy to what fits into the record.
 const MAX_STACK: u32 = 65_528;
@@ -20,6 +22,9 @@ const MIN_STACK: u32 = 4 << 10;
 /// The time for which a ring buffer must have room, in milliseconds, so that a reader that has to wait for a processor
 /// loses nothing.
 const RING_MS: u32 = 20;
+
+/// `PERF_FORMAT_LOST` of linux/perf_event.h: reading an event tells how many records it has lost (since Linux 6.0).
+const FORMAT_LOST: u64 = 1 << 4;
 
 /// An event on one processor, and its buffer.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub(super) fn open(pid: i32, frequency: u32) -> Result<(Sampling, Vec<Opened>), 
     let sampling = choose(|sampling| request(sampling, MAX_STACK).open(*cpus.first().unwrap_or(&0)).map(drop))
         .map_err(|source| refused(source, cpus.len()))?;
 
-    let mut size = *RING_SIZES.end();
+    let mut size = largest_ring(frequency, cpus.len());
     let mut stack = MAX_STACK;
     loop {
         let request = Request { watermark: size as u32 / 4, ..request(sampling, stack) };
@@ -67,7 +72,7 @@ pub(super) fn open(pid: i32, frequency: u32) -> Result<(Sampling, Vec<Opened>), 
                 stack = fitting;
             }
             Err(Failure::Open(source)) => return Err(refused(source, cpus.len())),
-            Err(Failure::Map(_)) if size / 2 >= *RING_SIZES.start() => size /= 2,
+            Err(Failure::Map(_)) if size / 2 >= SMALLEST_RING => size /= 2,
             Err(Failure::Map(source)) => {
                 return Err(Error::Ring {
                     source,
@@ -91,6 +96,14 @@ pub(super) fn choose(mut attempt: impl FnMut(Sampling) -> io::Result<()>) -> io:
         }
     }
     Err(refusal)
+}
+
+/// What is asked for first: room for a quarter of a second, in a power of two.
+fn largest_ring(frequency: u32, cpus: usize) -> usize {
+    let quarter = (frequency as usize / 4).saturating_mul(MAX_STACK as usize);
+    let most = (ALL_RINGS / cpus.max(1)).clamp(1 << 20, 64 << 20);
+    let size = quarter.clamp(1 << 20, most).next_power_of_two();
+    if size > most { size / 2 } else { size }
 }
 
 /// The copy of the stack for which a ring buffer has room often enough.
@@ -139,6 +152,20 @@ pub(crate) struct Request {
 impl Request {
     /// Opens the event on a processor.
     pub(crate) fn open(&self, cpu: usize) -> io::Result<Counter> {
+        let counter = match self.builder(cpu, FORMAT_LOST).build() {
+            // A kernel before 6.0.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.builder(cpu, 0).build()?,
+            built => built?,
+        };
+        // perf-event has no way to ask for PERF_FLAG_FD_CLOEXEC.
+        // SAFETY: the call takes numbers and changes only this flag of a file that the counter owns.
+        if unsafe { libc::fcntl(counter.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(counter)
+    }
+
+    fn builder(&self, cpu: usize, read_format: u64) -> Builder<'static> {
         let mut builder = match self.sampling.event {
             Event::Cycles => Builder::new().kind(Hardware::CPU_CYCLES),
             Event::CpuClock => Builder::new().kind(Software::CPU_CLOCK),
@@ -162,14 +189,11 @@ impl Request {
         if self.watermark > 0 {
             builder.wakeup_watermark(self.watermark as usize);
         }
-        builder.attrs_mut().sample_type = sample_format(self.sampling.kernel).bits();
-        let counter = builder.build()?;
-        // perf-event has no way to ask for PERF_FLAG_FD_CLOEXEC.
-        // SAFETY: the call takes numbers and changes only this flag of a file that the counter owns.
-        if unsafe { libc::fcntl(counter.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(counter)
+        let attributes = builder.attrs_mut();
+        attributes.sample_type = sample_format(self.sampling.kernel).bits();
+        // Beside what perf-event asks for: the time enabled and the time running.
+        attributes.read_format |= read_format;
+        builder
     }
 }
 
@@ -199,6 +223,16 @@ pub(crate) fn refused(source: io::Error, cpus: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buffers_grow_with_the_rate_and_shrink_with_the_processors() {
+        assert_eq!(largest_ring(999, 2), 16 << 20);
+        assert_eq!(largest_ring(10_000, 2), 64 << 20);
+        assert_eq!(largest_ring(1, 2), 1 << 20);
+        assert_eq!(largest_ring(999, 64), 8 << 20);
+        assert_eq!(largest_ring(999, 3000), 1 << 20);
+        assert!(largest_ring(100_000, 7).is_power_of_two());
+    }
 
     #[test]
     fn the_copy_of_the_stack_shrinks_with_the_buffer_and_the_rate() {

@@ -33,7 +33,7 @@ pub(crate) struct Engine {
     sampling: Sampling,
     /// Closed to stop.
     stop: PipeWriter,
-    drainer: JoinHandle<Option<Duration>>,
+    drainer: JoinHandle<Totals>,
     unwinder: JoinHandle<Recorded>,
 }
 
@@ -75,8 +75,10 @@ impl Engine {
     /// [`Error::Thread`] when a thread has panicked.
     pub(crate) fn stop(self) -> Result<Found, Error> {
         drop(self.stop);
-        let cpu_time = self.drainer.join().map_err(|_| Error::Thread("reading"))?;
-        let recorded = self.unwinder.join().map_err(|_| Error::Thread("unwinding"))?;
+        let Totals { cpu_time, lost } = self.drainer.join().map_err(|_| Error::Thread("reading"))?;
+        let mut recorded = self.unwinder.join().map_err(|_| Error::Thread("unwinding"))?;
+        // The kernel announces losses when there is room again, which may be never.
+        recorded.losses.lost = recorded.losses.lost.max(lost);
         Ok(Found { event: self.sampling.event, kernel: self.sampling.kernel, cpu_time, recorded })
     }
 }
@@ -88,8 +90,17 @@ pub(crate) fn now() -> MonotonicNs {
     MonotonicNs(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Empties the ring buffers until it is told to stop. Returns the CPU time of what was sampled.
-fn drain(mut opened: Vec<Opened>, reader: RecordReader, queue: &Queue, stopped: &PipeReader) -> Option<Duration> {
+/// What the events have counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    /// The CPU time of what was sampled: an event of a thread's and a processor's runs while the thread runs there.
+    cpu_time: Option<Duration>,
+    /// Records that were lost, as far as the kernel tells.
+    lost: u64,
+}
+
+/// Empties the ring buffers until it is told to stop.
+fn drain(mut opened: Vec<Opened>, reader: RecordReader, queue: &Queue, stopped: &PipeReader) -> Totals {
     let _close = CloseOnDrop(queue);
     // Events whose processes have all ended are readable for good: those are not waited for any more.
     let mut ended = vec![false; opened.len()];
@@ -114,7 +125,7 @@ fn drain(mut opened: Vec<Opened>, reader: RecordReader, queue: &Queue, stopped: 
         queue.push(Round { records, complete_until: last_round.0 });
         last_round = this_round;
         if stopping {
-            return cpu_time(&opened);
+            return totals(&opened);
         }
     }
 }
@@ -141,18 +152,18 @@ fn fd(event: &Opened) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(event.counter.as_raw_fd()) }
 }
 
-/// The CPU time of the sampled threads: an event of a thread's and a processor's runs while the thread runs there.
-fn cpu_time(opened: &[Opened]) -> Option<Duration> {
-    let mut total = 0u64;
+fn totals(opened: &[Opened]) -> Totals {
+    let mut totals = Totals { cpu_time: Some(Duration::ZERO), lost: 0 };
     for event in opened {
-        // The count, the time enabled, the time running (perf_event_open(2), "Reading results").
-        let mut bytes = [0; 24];
-        if nix::unistd::read(fd(event), &mut bytes).ok()? != bytes.len() {
-            return None;
-        }
-        total = total.checked_add(u64::from_le_bytes(*bytes.last_chunk()?))?;
+        // The count, the time enabled, the time running, what was lost (perf_event_open(2), "Reading results").
+        let mut bytes = [0; 32];
+        let words = nix::unistd::read(fd(event), &mut bytes).unwrap_or(0) / 8;
+        let word = |index: usize| bytes.chunks_exact(8).take(words).nth(index)?.first_chunk().copied();
+        let running = word(2).map(|word| Duration::from_nanos(u64::from_ne_bytes(word)));
+        totals.cpu_time = totals.cpu_time.zip(running).and_then(|(sum, running)| sum.checked_add(running));
+        totals.lost = totals.lost.saturating_add(word(3).map_or(0, u64::from_ne_bytes));
     }
-    Some(Duration::from_nanos(total))
+    totals
 }
 
 /// Deals with records as they come, until there are no more.
