@@ -4,12 +4,17 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Names the interpreters to use, separated by colons; without it they are looked for.
 pub const PYTHONS_ENV: &str = "PRONK_TEST_PYTHONS";
+
+/// Set to 1, it makes a version of CPython that is not found a failure of the tests.
+pub const REQUIRE_ALL_ENV: &str = "PRONK_TEST_REQUIRE_ALL";
 
 /// The minor versions of CPython 3 that pronk is for.
 pub const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 9..=15;
@@ -64,6 +69,12 @@ print(json.dumps({
     'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED')),
 }))";
 
+impl fmt::Display for Interpreter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CPython {} ({})", self.python.version, self.path.display())
+    }
+}
+
 impl Interpreter {
     /// Asks a program what it is.
     ///
@@ -99,6 +110,33 @@ pub fn find() -> Result<Vec<Interpreter>> {
         Some(named) => env::split_paths(&named).map(|path| Interpreter::ask(&path)).collect(),
         None => Ok(newest_of_each(candidates().iter().filter_map(|path| Interpreter::ask(path).ok()))),
     }
+}
+
+/// The interpreters to test with: those of [`find`] that pronk is for. Says on stderr which versions are missing.
+///
+/// # Panics
+/// When an interpreter that is named does not work, when there is none at all, or when a version is missing and
+/// [`REQUIRE_ALL_ENV`] is 1.
+pub fn interpreters_for_tests() -> Vec<Interpreter> {
+    let mut found = find().unwrap_or_else(|error| panic!("{PYTHONS_ENV}: {error:#}"));
+    found.retain(Interpreter::is_supported);
+    let missing = missing(&found);
+    if !missing.is_empty() {
+        let message =
+            format!("SKIPPED: there is no CPython {missing} here. Name some in {PYTHONS_ENV}, separated by colons.");
+        assert!(env::var_os(REQUIRE_ALL_ENV).is_none_or(|value| value != "1"), "{message}");
+        assert!(!found.is_empty(), "{message}");
+        // Not by eprintln!: the test harness would keep it to itself unless a test fails. Where stderr is closed, nobody
+        // can be told.
+        let _ = writeln!(std::io::stderr(), "{message}");
+    }
+    found
+}
+
+/// The supported versions that are not among the interpreters, in words.
+fn missing(found: &[Interpreter]) -> String {
+    let versions = MINOR_VERSIONS.filter(|&minor| found.iter().all(|interpreter| interpreter.python.minor != minor));
+    versions.map(|minor| format!("3.{minor}")).collect::<Vec<_>>().join(", ")
 }
 
 fn newest_of_each(found: impl Iterator<Item = Interpreter>) -> Vec<Interpreter> {
@@ -166,6 +204,13 @@ mod tests {
         let mut free_threaded = interpreter(14, 0);
         free_threaded.python.free_threaded = true;
         assert!(newest_of_each([pypy, free_threaded, interpreter(8, 9), interpreter(99, 0)].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn versions_that_are_missing_are_named() {
+        let all: Vec<Interpreter> = MINOR_VERSIONS.map(|minor| interpreter(minor, 0)).collect();
+        assert_eq!(missing(&all), "");
+        assert_eq!(missing(&all[1..5]), "3.9, 3.14, 3.15");
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another call into the system failed.
-    #[error("{call} failed: {source}")]
+    #[error("{call} failed: {source}{}", advice(.source))]
     System {
         /// Which call.
         call: &'static str,
@@ -133,6 +133,7 @@ fn advice(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::ENOENT) => "; check the spelling, the PATH, and the interpreter that a script names after `#!`",
         Some(libc::EACCES) => "; check that it is a program and may be executed (chmod +x)",
+        Some(libc::EMFILE) => "; raise RLIMIT_NOFILE, as with `ulimit -n 1024`",
         Some(libc::ENOEXEC) => "; it is not a program for this machine, nor a script",
         _ => "",
     }

@@ -20,6 +20,7 @@ mod files;
 mod launch;
 mod limits;
 mod mappings;
+mod maps;
 mod permissions;
 mod processes;
 mod recorder;

@@ -43,6 +43,19 @@ impl Mapping {
         matches!(self.image, Image::Ours(CodeKind::Stubs, _))
     }
 
+    /// Whether another mapping maps the same to the same place.
+    fn is_like(&self, other: &Mapping) -> bool {
+        let same_image = match (&self.image, &other.image) {
+            (Image::File(this), Image::File(that)) => this.path == that.path && this.inode == that.inode,
+            (Image::Ours(kind, token), Image::Ours(other_kind, other_token)) => {
+                (kind, token) == (other_kind, other_token)
+            }
+            (Image::Anonymous(_), Image::Anonymous(_)) | (Image::Vdso, Image::Vdso) => true,
+            _ => false,
+        };
+        same_image && self.range == other.range && self.offset == other.offset
+    }
+
     /// The part of the mapping within a range, which lies in it.
     fn part(&self, range: Range<u64>) -> Mapping {
         let offset = self.offset.wrapping_add(range.start - self.range.start);
@@ -88,6 +101,11 @@ impl Mappings {
             let stubs = self.by_start.values().filter(|mapping| mapping.is_stubs());
             self.stubs = stubs.map(|mapping| mapping.range.clone()).collect();
         }
+    }
+
+    /// Whether there is a mapping of the same to the same place.
+    pub(crate) fn has_like(&self, mapping: &Mapping) -> bool {
+        self.by_start.get(&mapping.range.start).is_some_and(|known| known.is_like(mapping))
     }
 
     /// The mapping that an address lies in.
@@ -154,6 +172,9 @@ mod tests {
         assert_eq!(mappings.find(0x1fff).unwrap().range, 0x1000..0x2000);
         assert_eq!(mappings.find(0x8800).unwrap().range, 0x8800..0x9000);
         assert!(mappings.find(0x9000).is_none());
+        assert!(mappings.has_like(&anonymous(0x4000..0x8800, "over")));
+        assert!(!mappings.has_like(&anonymous(0x4000..0x8000, "over")));
+        assert!(!mappings.has_like(&Mapping::new(0x4000..0x8800, 0x1000, Image::Vdso)));
     }
 
     #[test]

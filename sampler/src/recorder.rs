@@ -3,6 +3,7 @@
 use crate::engine::perf::records::{Kind, Record, Sample as RawSample};
 use crate::files::{FileId, Files, Mapped};
 use crate::mappings::{Image, Mapping};
+use crate::maps;
 use crate::processes::Processes;
 use crate::recording::{
     Address, Code, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs,
@@ -12,6 +13,7 @@ use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
 use crate::unwind::{Found, unwind};
 use pronk_trampolines::wire::code_of_mapping;
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 
 /// The tables of a recording.
@@ -35,7 +37,13 @@ pub(crate) struct Recorder {
     stacks: StackTable,
     samples: Vec<Sample>,
     losses: Losses,
+    /// When records were last lost, and when each process's mappings were looked up since.
+    last_loss: Option<MonotonicNs>,
+    looked_up: HashMap<u32, MonotonicNs>,
 }
+
+/// How often the mappings of a process are looked up while records are being lost, in nanoseconds.
+const LOOK_UP_PERIOD: u64 = 1_000_000_000;
 
 impl Recorder {
     pub(crate) fn new() -> Recorder {
@@ -47,6 +55,8 @@ impl Recorder {
             stacks: StackTable::default(),
             samples: Vec::new(),
             losses: Losses::default(),
+            last_loss: None,
+            looked_up: HashMap::new(),
         }
     }
 
@@ -63,7 +73,10 @@ impl Recorder {
                 let image = self.image(&file, &Mapped { pid, range: range.clone(), offset });
                 self.processes.map(pid, Mapping::new(range, offset, image), time);
             }
-            Kind::Lost(count) => self.losses.lost = self.losses.lost.saturating_add(count),
+            Kind::Lost(count) => {
+                self.losses.lost = self.losses.lost.saturating_add(count);
+                self.last_loss = Some(time);
+            }
             Kind::Throttled => self.losses.throttled += 1,
             Kind::Malformed => self.losses.malformed += 1,
         }
@@ -95,7 +108,25 @@ impl Recorder {
         Image::File(self.files.get(file, mapped, &mut self.modules))
     }
 
+    /// Looks up what a process has mapped, if the kernel may have dropped a record that said so.
+    fn look_up_mappings(&mut self, pid: u32, time: MonotonicNs) {
+        let Some(last_loss) = self.last_loss else { return };
+        let is_recent = |last: &MonotonicNs| *last >= last_loss || time.0.saturating_sub(last.0) < LOOK_UP_PERIOD;
+        if self.looked_up.get(&pid).is_some_and(is_recent) {
+            return;
+        }
+        self.looked_up.insert(pid, time);
+        for line in maps::read(pid) {
+            let mapped = Mapped { pid, range: line.range.clone(), offset: line.offset };
+            let mapping = Mapping::new(line.range, line.offset, self.image(&line.file, &mapped));
+            if !self.processes.mappings(pid).has_like(&mapping) {
+                self.processes.map(pid, mapping, time);
+            }
+        }
+    }
+
     fn sample(&mut self, sample: &RawSample, time: MonotonicNs) {
+        self.look_up_mappings(sample.pid, time);
         let thread = self.processes.thread(sample.pid, sample.tid, time);
         let mappings = self.processes.mappings(sample.pid);
         let mut frames = Vec::new();
@@ -160,5 +191,32 @@ impl Recorder {
         let id = MappingId(self.mappings.len() as u32 - 1);
         mapping.published.set(Some(id));
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unwind::Registers;
+
+    #[test]
+    fn mappings_whose_records_were_lost_are_looked_up() {
+        let here = mappings_whose_records_were_lost_are_looked_up as *const () as u64;
+        let sample = || {
+            let pid = std::process::id();
+            let registers = Some(Registers { pc: here, sp: 0x1000, fp: 0 });
+            Kind::Sample(RawSample { pid, tid: pid, kernel: vec![], registers, stack: Box::default(), cut: false })
+        };
+        let mut recorder = Recorder::new();
+        recorder.record(Record { time: 1, kind: sample() });
+        recorder.record(Record { time: 2, kind: Kind::Lost(3) });
+        recorder.record(Record { time: 3, kind: sample() });
+        let recorded = recorder.finish();
+        assert_eq!(recorded.losses.lost, 3);
+        let newest = |index: usize| recorded.stacks.frames(recorded.samples[index].stack.unwrap()).next().unwrap();
+        assert_eq!(newest(0), Frame::Unmapped(Code::At(Address(here))));
+        let Frame::Native(mapping, _) = newest(1) else { panic!("{:?}", newest(1)) };
+        let MappedObject::File(file) = &recorded.mappings[mapping.index()].object else { panic!("not a file") };
+        assert_eq!(file.found, std::env::current_exe().ok());
     }
 }

@@ -339,9 +339,8 @@ mod tests {
             unsafe {
                 let base = (*crate::stub::thread::words()).head;
                 let word = |offset: i64| *((base as i64 + offset) as *const usize);
-                use crate::stub::{RETURN_OFFSET, record};
-                let stub = record::stub_of_tag(word(record::TAG) as u64, base as u64).unwrap() as usize;
-                assert_eq!(word(record::RETURN), stub + RETURN_OFFSET as usize);
+                use crate::stub::record;
+                let stub = record::live_stub(base as u64, |at| Some(word(at) as u64)).unwrap() as usize;
                 assert_eq!((word(record::THREAD), word(record::FRAME)), (thread, frame));
                 if third == 0 {
                     return stub;

@@ -4,11 +4,11 @@
 //! one address per function, and the *registry* says what each address is called.
 //!
 //! - [`stub`]: the machine code of stubs, the memory they live in, and their unwind information.
-//! - [`registry`]: which stub is which function, in a file that is shared with the profiler.
+//! - [`functions`]: gives each function its stub, and names it in the registry, a file that is shared with the profiler.
 //! - [`wire`]: the format of what is shared.
 //! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 //!
-//! `stub`, `registry` and `wire` know nothing of CPython: any interpreter can use them.
+//! `stub`, `functions` and `wire` know nothing of CPython: any interpreter can use them.
 //!
 //! The crate is `no_std`, allocates nothing from the program's heap, and the library that is loaded into a target (the
 //! *agent*, built with the feature `agent`) fails to link if it contains a path to a panic.

@@ -3,6 +3,7 @@
 
 mod common;
 
+use pronk_bench::interpreter::interpreters_for_tests;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +13,7 @@ fn the_hook_gets_along_with_one_that_is_set_over_it() {
     let libraries = tempfile::tempdir().unwrap();
     let over = libraries.path().join("over.so");
     common::compile_library(&sources.join("over.c"), &over);
-    for interpreter in common::interpreters() {
+    for interpreter in interpreters_for_tests() {
         let session = tempfile::tempdir().unwrap();
         let output = Command::new(&interpreter.path)
             .arg(sources.join("chaining.py"))

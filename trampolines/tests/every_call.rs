@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::Interpreter;
+use pronk_bench::interpreter::{Interpreter, interpreters_for_tests};
 use pronk_trampolines::stub::RETURN_OFFSET;
 use pronk_trampolines::wire::{REGISTRY_EXTENSION, Reader, Record, SESSION_ENV, Status};
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use std::process::Command;
 struct Rule {
     note: &'static str,
     /// Whether each one is an entry into the evaluator, in this minor version of CPython 3.
-    enters: fn(u8) -> bool,
+    enters: fn(u32) -> bool,
 }
 
 /// The rules, in the order of the columns that the program prints.
@@ -45,7 +45,7 @@ const RULES: [Rule; 6] = [
 struct LedRound {
     labels: &'static [&'static str],
     /// From the first to the last minor and micro version.
-    versions: RangeInclusive<(u8, u8)>,
+    versions: RangeInclusive<(u32, u32)>,
 }
 
 /// The frames that CPython leads round every hook, beside those of the rule `thrown`: some calls of these, from when
@@ -53,7 +53,7 @@ struct LedRound {
 const LED_ROUND: [LedRound; 2] = [
     // CALL_ALLOC_AND_ENTER_INIT pushes the frame of `__init__` without asking for a hook. Only of classes that inherit
     // `object.__new__`.
-    LedRound { labels: &["__init__", "__init__ that calls super()"], versions: (13, 0)..=(13, u8::MAX) },
+    LedRound { labels: &["__init__", "__init__ that calls super()"], versions: (13, 0)..=(13, u32::MAX) },
     // BINARY_SUBSCR_GETITEM did the same.
     LedRound { labels: &["__getitem__"], versions: (11, 0)..=(11, 3) },
 ];
@@ -89,8 +89,8 @@ fn every_call_goes_through_its_stub_and_on_to_the_earlier_evaluator() {
     common::compile_library(&fixture("counting_evaluator.c"), &library);
 
     let mut wrong = Vec::new();
-    for interpreter in common::interpreters() {
-        let session = directory.path().join(format!("session-3.{}", interpreter.version.0));
+    for interpreter in interpreters_for_tests() {
+        let session = directory.path().join(format!("session-3.{}", interpreter.python.minor));
         fs::create_dir(&session).unwrap();
         let (callables, evaluations) = call_everything(&interpreter, &library, &session);
         assert!(callables.len() > 100, "{interpreter}: only {} callables", callables.len());
@@ -122,13 +122,13 @@ fn call_everything(interpreter: &Interpreter, library: &Path, session: &Path) ->
     let (header, lines) = stdout.split_once('\n').unwrap();
     let notes = RULES.map(|rule| rule.note).join("\t");
     assert_eq!(header, format!("label\t{notes}\tfile\tfirst line\tname"));
-    let callables = lines.lines().map(|line| read_callable(line, interpreter.version.0)).collect();
+    let callables = lines.lines().map(|line| read_callable(line, interpreter.python.minor)).collect();
     let stubs = read_registry(interpreter, session);
     let counts = fs::read_to_string(&counts).unwrap_or_else(|error| panic!("{interpreter}: no counts: {error}"));
     (callables, read_counts(&counts, &stubs))
 }
 
-fn read_callable(line: &str, minor: u8) -> Callable {
+fn read_callable(line: &str, minor: u32) -> Callable {
     let fields: Vec<&str> = line.split('\t').collect();
     let [label, notes @ .., file, first_line, name] = &fields[..] else { panic!("a line of the program: {line:?}") };
     let notes: Vec<u64> = notes.iter().map(|number| number.parse().unwrap()).collect();
@@ -182,6 +182,7 @@ fn read_counts(counts: &str, stubs: &HashMap<u64, Code>) -> Evaluations {
 }
 
 fn compare(interpreter: &Interpreter, callables: &[Callable], evaluations: &Evaluations) -> Vec<String> {
+    let version = (interpreter.python.minor, interpreter.python.micro);
     let mut complaints = Vec::new();
     if evaluations.through_no_stub > 0 {
         complaints.push(format!("{} evaluations through no stub", evaluations.through_no_stub));
@@ -191,7 +192,7 @@ fn compare(interpreter: &Interpreter, callables: &[Callable], evaluations: &Eval
         let counted = evaluations.through_stub_of.get(code).copied().unwrap_or(0);
         let led_round = LED_ROUND
             .iter()
-            .any(|led| led.labels.contains(&label.as_str()) && led.versions.contains(&interpreter.version));
+            .any(|led| led.labels.contains(&label.as_str()) && led.versions.contains(&version));
         if led_round && counted == *expected {
             complaints.push(format!("{label} is not led round the hook, though it is listed"));
         }

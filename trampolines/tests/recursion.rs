@@ -5,6 +5,7 @@
 
 mod common;
 
+use pronk_bench::interpreter::interpreters_for_tests;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -21,9 +22,9 @@ fn run(python: &Path, limit: u32, session: Option<&Path>) -> Output {
 
 #[test]
 fn recursion_is_as_deep_as_without_stubs() {
-    for interpreter in common::interpreters() {
+    for interpreter in interpreters_for_tests() {
         // Up to 3.10 every Python call takes C stack anyway: 8 MiB are enough for this many.
-        let limit = if interpreter.version.0 <= 10 { 8_000 } else { 20_000 };
+        let limit = if interpreter.python.minor <= 10 { 8_000 } else { 20_000 };
         let session = tempfile::tempdir().unwrap();
         let plain = run(&interpreter.path, limit, None);
         let stubs = run(&interpreter.path, limit, Some(session.path()));

@@ -66,6 +66,21 @@ pub struct Recursion {
     pub python_limit: u8,
 }
 
+/// The hook reaches these with offsets of 8 bits with a sign.
+const fn fits_the_hook(layout: &Layout) -> bool {
+    let recursion = match layout.c_recursion {
+        Some(fields) => fields.remaining,
+        None => 0,
+    };
+    layout.frame.code < 128 && recursion < 128
+}
+
+const _: () = {
+    assert!(fits_the_hook(&v3_9::LAYOUT) && fits_the_hook(&v3_10::LAYOUT) && fits_the_hook(&v3_11::LAYOUT));
+    assert!(fits_the_hook(&v3_12::LAYOUT) && fits_the_hook(&v3_13::LAYOUT) && fits_the_hook(&v3_14::LAYOUT));
+    assert!(fits_the_hook(&v3_15::LAYOUT));
+};
+
 /// The layout of CPython 3.`minor`.
 pub fn of(minor: u8) -> Option<&'static Layout> {
     Some(match minor {

@@ -1,0 +1,63 @@
+//! The executable mappings of a process as `/proc/PID/maps` has them (proc_pid_maps(5)).
+//!
+//! The kernel announces mappings by itself. This is for when it had to drop records.
+
+use crate::files::FileId;
+use std::ops::Range;
+
+/// An executable mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MapsLine {
+    pub(crate) range: Range<u64>,
+    pub(crate) offset: u64,
+    pub(crate) file: FileId,
+}
+
+/// Reads the mappings of a process that still runs.
+pub(crate) fn read(pid: u32) -> Vec<MapsLine> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    text.lines().filter_map(parse).collect()
+}
+
+fn parse(line: &str) -> Option<MapsLine> {
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let number = |text| u32::from_str_radix(text, 16).ok();
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    if fields.next()?.as_bytes().get(2) != Some(&b'x') {
+        return None;
+    }
+    let offset = hex(fields.next()?)?;
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let inode = fields.next()?.parse().ok()?;
+    // What has no name here has this one where the kernel announces it (kernel/events/core.c, Linux 6.1).
+    let path = match fields.next().unwrap_or_default().trim_start() {
+        "" => "//anon",
+        path => path,
+    };
+    let file = FileId { path: path.into(), major: number(major)?, minor: number(minor)?, inode, generation: 0 };
+    Some(MapsLine { range: hex(start)?..hex(end)?, offset, file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executable_mappings_are_read() {
+        let line = "7f00-7f10 r-xp 00002000 fd:10 77                         /lib/a b.so (deleted)";
+        let file = FileId { path: "/lib/a b.so (deleted)".into(), major: 0xfd, minor: 0x10, inode: 77, generation: 0 };
+        assert_eq!(parse(line), Some(MapsLine { range: 0x7f00..0x7f10, offset: 0x2000, file }));
+        assert_eq!(parse("7f00-7f10 rw-p 00002000 fd:10 77 /lib/a.so"), None);
+        assert_eq!(parse("7f00-7f10 rwxp 00000000 00:00 0 ").unwrap().file.path.to_str(), Some("//anon"));
+        for broken in ["", "7f00", "7f00-7f10 r-xp", "7f00-zz r-xp 0 0:0 0 x", "1-2 r-xp 0 00 0"] {
+            assert_eq!(parse(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn this_process_has_executable_mappings() {
+        let here = executable_mappings_are_read as *const () as u64;
+        assert!(read(std::process::id()).iter().any(|line| line.range.contains(&here)));
+    }
+}
