@@ -14,6 +14,7 @@ use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::symbolize;
 use pronk_symbolizer::view::{View, ViewOptions};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::UNIX_EPOCH;
@@ -39,18 +40,27 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     let mut session = Session::start(request, directory)?;
     match session.record() {
         Ok(recording) => {
-            let profile = symbolize(&recording, meta(&arguments, &recording));
-            let files = write(&profile, &outputs);
-            if recording.exit.is_none() {
-                say!("sampling has stopped, as --duration asked for; the command goes on");
+            // A fault of pronk's own must not change how the command ends.
+            let finished = catch_unwind(AssertUnwindSafe(|| finish(&arguments, &recording, &outputs)));
+            if finished.is_err() {
+                say!("making the profile failed: this is a fault of pronk's; please report it");
             }
-            let view = View::new(&profile, &ViewOptions::default());
-            say!("{}", summary::of(&profile, &view, &files));
         }
         Err(error) => say!("there is no profile: {error}"),
     }
     let status = session.wait().context("the command ran, and how it ended is not known")?;
     Ok(Ending::LikeProgram(status))
+}
+
+/// Makes the profile, writes it, and says what is in it.
+fn finish(arguments: &RecordArguments, recording: &Recording, outputs: &[Output]) {
+    let profile = symbolize(recording, meta(arguments, recording));
+    let files = write(&profile, outputs);
+    if recording.exit.is_none() {
+        say!("sampling has stopped, as --duration asked for; the command goes on");
+    }
+    let view = View::new(&profile, &ViewOptions::default());
+    say!("{}", summary::of(&profile, &view, &files));
 }
 
 fn refuse_what_is_not_there(arguments: &RecordArguments) -> Result<()> {

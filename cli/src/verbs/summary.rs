@@ -50,20 +50,20 @@ fn samples(profile: &Profile) -> String {
 /// What is missing or doubtful, a line each; one line to say that nothing is.
 fn quality(quality: &Quality) -> Vec<String> {
     let counted = [
-        (quality.lost, "samples lost because a buffer was full (try a lower -F)"),
-        (quality.throttled, "times the kernel throttled sampling (try a lower -F)"),
-        (quality.truncated, "samples with a stack too deep to copy: they do not reach its root"),
-        (quality.gaps, "samples with native frames that could not be unwound"),
-        (quality.without_stack, "samples without a stack"),
-        (quality.unresolved_frames, "native places without a name: no symbols were found for them"),
-        (quality.unnamed_stubs, "Python functions whose names were lost"),
-        (quality.unregistered_functions, "Python functions that got no stub"),
-        (quality.deep_stops, "times stubs were off because the stack was nearly used up"),
+        ("samples lost because a buffer was full (try a lower -F)", quality.lost),
+        ("times that the kernel throttled sampling (try a lower -F)", quality.throttled),
+        ("samples whose stack was too deep to copy, so that they do not reach its root", quality.truncated),
+        ("samples with native frames that could not be unwound", quality.gaps),
+        ("samples without a stack", quality.without_stack),
+        ("native places without a name, since no symbols were found for them", quality.unresolved_frames),
+        ("Python functions whose names were lost", quality.unnamed_stubs),
+        ("Python functions that got no stub", quality.unregistered_functions),
+        ("times that stubs were off because the stack was nearly used up", quality.deep_stops),
     ];
     let mut lines: Vec<String> = counted
         .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", thousands(count)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| format!("{what}: {}", thousands(count)))
         .collect();
     if quality.kernel_excluded {
         lines.push("time in the kernel is left out: it may not be sampled here (`pronk doctor` says why)".to_owned());
@@ -149,7 +149,7 @@ mod tests {
         let lossy = Quality { samples: 9, lost: 1234, kernel_excluded: true, ..Quality::default() };
         let lines = quality(&lossy);
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].starts_with("1,234 samples lost"));
+        assert_eq!(lines[0], "samples lost because a buffer was full (try a lower -F): 1,234");
         assert!(lines[1].starts_with("time in the kernel is left out"));
     }
 

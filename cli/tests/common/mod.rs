@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod python;
+
 use pronk_symbolizer::file;
 use pronk_symbolizer::profile::*;
 use std::ffi::OsStr;
