@@ -37,6 +37,7 @@ fn assert_has(folded: &Folded, functions: &[&str], who: &str) {
         let samples = folded.of(function);
         assert!((50..200).contains(&samples), "{who}: {samples} samples of {function} in\n{folded:#?}");
     }
+    assert!(folded.of("<module>") > 0, "{who}: no <module> in\n{folded:#?}");
 }
 
 fn path(path: &Path) -> &str {
@@ -74,7 +75,7 @@ fn options_of_python_make_no_difference() {
                 command.stdin(std::fs::File::open(program).unwrap());
             }
             let who = format!("{interpreter} {way:?}");
-            assert_has(&record(&place, &who, &mut command), &["in_program", "<module>"], &who);
+            assert_has(&record(&place, &who, &mut command), &["in_program"], &who);
         }
     }
 }
@@ -106,7 +107,7 @@ fn launchers_make_no_difference() {
         for way in ways {
             let who = format!("{interpreter} {way:?}");
             let folded = record(&place, &who, &mut python_only(&place, way.iter().copied()));
-            assert_has(&folded, &["in_program", "<module>"], &who);
+            assert_has(&folded, &["in_program"], &who);
         }
     }
 }
@@ -124,7 +125,7 @@ fn virtual_environments_make_no_difference() {
         std::fs::write(place.file("program.py"), program).unwrap();
         let who = format!("{interpreter} in a virtual environment");
         let folded = record(&place, &who, &mut python_only(&place, ["environment/bin/python", "program.py"]));
-        assert_has(&folded, &["in_program", "<module>"], &who);
+        assert_has(&folded, &["in_program"], &who);
     }
 }
 
@@ -163,8 +164,7 @@ fn what_was_preloaded_before_still_is() {
     let program = fixture("loading/program.py");
     for interpreter in interpreters {
         let script = format!("LD_PRELOAD='{}' exec \"$@\"", path(&library));
-        let plain =
-            run(Command::new("/bin/sh").args(["-c", &script, "sh"]).arg(&interpreter.path).arg(&program));
+        let plain = run(Command::new("/bin/sh").args(["-c", &script, "sh"]).arg(&interpreter.path).arg(&program));
         assert_eq!(text(&plain.stdout), format!("preloaded {}\ndone\n", library.display()));
 
         // pronk's own command is preloaded as well, and says so first.
@@ -200,7 +200,7 @@ fn uv_run_makes_no_difference() {
         let mut command = python_only(&place, way);
         command.env("UV_CACHE_DIR", place.file("cache"));
         let who = format!("{interpreter} by uv");
-        assert_has(&record(&place, &who, &mut command), &["in_program", "<module>"], &who);
+        assert_has(&record(&place, &who, &mut command), &["in_program"], &who);
     }
 }
 
@@ -248,7 +248,10 @@ fn a_server_with_workers_is_profiled_in_all_of_them() {
     };
     for _ in 0..4 {
         let reply = until("gunicorn's reply", get);
-        assert!(reply.starts_with("HTTP/1.1 200 OK") && reply.ends_with("\r\n\r\ndone\n"), "{reply}");
+        assert!(
+            reply.starts_with("HTTP/1.") && reply.contains(" 200 OK\r\n") && reply.ends_with("\r\n\r\ndone\n"),
+            "{reply}"
+        );
     }
     // pronk passes the signal on, and gunicorn ends its workers.
     let pronk = nix::unistd::Pid::from_raw(server.0.id().cast_signed());
@@ -303,7 +306,7 @@ fn what_is_not_python_runs_unharmed_and_the_report_says_so() {
         }
         let report = run(&mut place.pronk(["report", "out.pronk", "--json"]));
         let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
-        assert_eq!(report["processes"][0]["python"]["status"], "not-python", "{report:#}");
+        assert_eq!(report["processes"][0]["python"]["status"], "none", "{report:#}");
     }
 }
 
@@ -328,7 +331,8 @@ fn a_python_that_is_not_supported_runs_unharmed_and_the_report_says_why() {
     if unsupported.is_empty() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: pyenv has no Python that is older than 3.9");
     }
-    let script = "import sys\ndef f():\n    return sum(range(3000000))\nprint(f())\nsys.stderr.write('err\\n')\nsys.exit(5)";
+    let script =
+        "import sys\ndef f():\n    return sum(range(3000000))\nprint(f())\nsys.stderr.write('err\\n')\nsys.exit(5)";
     for python in unsupported {
         let place = Place::new();
         let (plain, profiled) = twice(&place, &[python.clone().into(), "-c".into(), script.into()]);
@@ -348,7 +352,8 @@ fn a_python_that_is_not_supported_runs_unharmed_and_the_report_says_why() {
 #[test]
 fn builds_with_a_shared_library_and_without_one_are_told_apart_and_both_work() {
     let Some(interpreters) = interpreters() else { return };
-    let builds = |shared: bool| interpreters.iter().find(|interpreter: &&Interpreter| interpreter.python.shared == shared);
+    let builds =
+        |shared: bool| interpreters.iter().find(|interpreter: &&Interpreter| interpreter.python.shared == shared);
     for (kind, build) in [("with a shared libpython", builds(true)), ("without a shared libpython", builds(false))] {
         let Some(interpreter) = build else {
             let _ = writeln!(std::io::stderr(), "SKIPPED: there is no interpreter {kind}");

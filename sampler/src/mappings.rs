@@ -39,6 +39,11 @@ impl Mapping {
         Mapping { range, offset, image, published: Cell::new(None) }
     }
 
+    /// The offset in the object of what lies at an address.
+    pub(crate) fn offset_of(&self, address: u64) -> u64 {
+        address.wrapping_sub(self.range.start).wrapping_add(self.offset)
+    }
+
     fn is_stubs(&self) -> bool {
         matches!(self.image, Image::Ours(CodeKind::Stubs, _))
     }

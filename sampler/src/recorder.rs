@@ -130,11 +130,14 @@ impl Recorder {
         let thread = self.processes.thread(sample.pid, sample.tid, time);
         let mappings = self.processes.mappings(sample.pid);
         let mut frames = Vec::new();
-        if let Some(registers) = sample.registers {
-            let stack = Stack::new(registers.sp, &sample.stack, sample.cut);
-            unwind(&mappings, &mut self.modules, registers, &stack, &mut frames);
-            // In the midst of execve the old program's registers are still there, and its memory is not.
-            if !sample.kernel.is_empty() && matches!(frames[..], [Found::Unmapped(_), ..]) {
+        if let Some(registers) = &sample.registers {
+            let from = registers.of_frame();
+            let stack = Stack::new(from.sp, &sample.stack, sample.cut);
+            unwind(&mappings, &mut self.modules, from, &registers.general, &stack, &mut frames);
+            // In the midst of execve and of its end a thread still has registers, and their memory is gone. A page
+            // fault may find the stack without memory as well, but not the code.
+            let memory_is_gone = sample.stack.is_empty() || matches!(frames[..], [Found::Unmapped(_), ..]);
+            if !sample.kernel.is_empty() && registers.in_system_call() && memory_is_gone {
                 frames.clear();
             }
         }
@@ -197,14 +200,14 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::unwind::Registers;
+    use crate::engine::perf::records::UserRegisters;
 
     #[test]
     fn mappings_whose_records_were_lost_are_looked_up() {
         let here = mappings_whose_records_were_lost_are_looked_up as *const () as u64;
         let sample = || {
             let pid = std::process::id();
-            let registers = Some(Registers { pc: here, sp: 0x1000, fp: 0 });
+            let registers = Some(UserRegisters { pc: here, general: [0; 16] });
             Kind::Sample(RawSample { pid, tid: pid, kernel: vec![], registers, stack: Box::default(), cut: false })
         };
         let mut recorder = Recorder::new();

@@ -256,7 +256,8 @@ pub struct Losses {
     pub truncated: u64,
     /// Samples with a [`Frame::Gap`].
     pub gaps: u64,
-    /// Samples without any user stack, such as those of exiting threads.
+    /// Samples without any user frame: those of exiting threads, and of `execve` once the old memory is gone. They can
+    /// have frames of the kernel.
     pub without_stack: u64,
     /// Records of the kernel's that could not be read.
     pub malformed: u64,

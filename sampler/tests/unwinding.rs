@@ -101,7 +101,7 @@ fn a_stack_that_is_too_long_is_truncated_and_says_so() {
 }
 
 #[test]
-fn code_with_rules_that_read_memory_is_unwound() {
+fn code_with_rules_by_memory_and_other_registers_is_unwound() {
     let program = compile("odd", &[]);
     let recording = program.record(&[]);
     let stacks = stacks(&Names::default(), &recording, "odd");
@@ -111,6 +111,9 @@ fn code_with_rules_that_read_memory_is_unwound() {
         matches!((at("handler"), at("interrupted"), at("main")), (Some(a), Some(b), Some(c)) if a < b && b < c)
     });
     assert!(through_handler.count() > 150, "{stacks:#?}");
+    assert!(holding(&stacks, &["burn", "called_by_rbx", "by_rbx", "around", "main"]) > 150, "{stacks:#?}");
+    assert!(holding(&stacks, &["in_rdi", "around", "main"]) > 50, "{stacks:#?}");
+    assert_eq!(recording.losses.gaps, 0, "{stacks:#?}");
 }
 
 #[test]

@@ -52,6 +52,23 @@ const STARTERS: [&str; 13] = [
     "_dl_start_user",
 ];
 
+/// The dynamic linker's work behind calls and thread-local variables of an interpreter in a shared library, which a
+/// program never asks for by itself: in glibc `elf/dl-runtime.c`, `elf/dl-lookup.c`, `elf/dl-tls.c` and
+/// `sysdeps/x86_64/dl-trampoline.h`; in musl `src/thread/__tls_get_addr.c`.
+const LINKER: [&str; 9] = [
+    "__tls_get_addr",
+    "__tls_get_addr_slow",
+    "tls_get_addr_tail",
+    "update_get_addr",
+    "_dl_fixup",
+    "_dl_lookup_symbol_x",
+    "_dl_new_hash",
+    "do_lookup_x",
+    "check_match",
+];
+/// How the names of its entries for lazy binding begin: each has one for each way to save registers.
+const LINKER_ENTRIES: [&str; 2] = ["_dl_runtime_resolve", "_dl_tlsdesc_"];
+
 impl Binary {
     /// What a binary is.
     pub fn of(module: &Module) -> Binary {
@@ -75,7 +92,10 @@ impl Binary {
             Binary::Agent => true,
             Binary::Interpreter => !work::does_work(function),
             Binary::Launcher => matches!(function, "main" | "_start"),
-            Binary::CLibrary => STARTERS.contains(&function),
+            Binary::CLibrary => {
+                let is_entry = LINKER_ENTRIES.iter().any(|prefix| function.starts_with(prefix));
+                STARTERS.contains(&function) || LINKER.contains(&function) || is_entry
+            }
             Binary::Other => function == "_start",
         };
         if machinery { Category::Interpreter } else { Category::Native }
@@ -136,10 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn what_starts_programs_and_threads_is_machinery() {
+    fn what_starts_programs_and_binds_calls_is_machinery() {
         assert_eq!(Binary::CLibrary.category("start_thread"), Category::Interpreter);
         assert_eq!(Binary::CLibrary.category("__libc_start_main_impl"), Category::Interpreter);
         assert_eq!(Binary::CLibrary.category("memcpy"), Category::Native);
+        assert_eq!(Binary::CLibrary.category("__tls_get_addr"), Category::Interpreter);
+        assert_eq!(Binary::CLibrary.category("_dl_runtime_resolve_xsavec"), Category::Interpreter);
+        assert_eq!(Binary::CLibrary.category("_dl_open"), Category::Native);
+        assert_eq!(Binary::Other.category("do_lookup_x"), Category::Native);
         assert_eq!(Binary::Launcher.category("main"), Category::Interpreter);
         assert_eq!(Binary::Other.category("main"), Category::Native);
         assert_eq!(Binary::Other.category("_start"), Category::Interpreter);

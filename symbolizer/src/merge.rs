@@ -261,7 +261,8 @@ impl<'a> Names<'a> {
             Some(place) => binary.category(&place.name),
             None => Category::Native,
         };
-        let starts = category == Category::Interpreter && !matches!(binary, Binary::Interpreter | Binary::Agent);
+        let starts =
+            at_root && category == Category::Interpreter && !matches!(binary, Binary::Interpreter | Binary::Agent);
         Named { frames: self.frames(&places, &name, category), starts }
     }
 

@@ -167,7 +167,8 @@ pub struct Thread {
 pub enum Category {
     /// Python, or a function of another interpreter that uses stubs.
     Python,
-    /// The Python interpreter's own machinery, pronk's hook, and what starts programs and threads.
+    /// The Python interpreter's own machinery, pronk's hook, what starts programs and threads, and what binds calls to
+    /// shared libraries.
     Interpreter,
     /// Other native code: extension modules, libraries, generated code.
     Native,

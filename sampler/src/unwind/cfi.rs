@@ -1,14 +1,17 @@
-//! Call frame information whose rules read memory, which framehop does not evaluate.
+//! Call frame information that framehop does not evaluate: rules that read memory, and rules by other registers than the
+//! stack and frame pointers.
 //!
 //! It takes such code for code with frame pointers, which is right for none of the cases that there are: functions
-//! that realign the stack (gcc keeps the address of the arguments in memory) and the trampoline that returns from
-//! signal handlers.
+//! that realign the stack (gcc keeps the address of the arguments in memory, glibc's `_dl_runtime_resolve_xsavec` the
+//! stack pointer in rbx), the trampoline that returns from signal handlers, and `vfork`, which keeps its return address
+//! in a register.
 
 use super::Registers;
 use super::stack::Stack;
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, EvaluationResult, LittleEndian,
-    ParsedEhFrameHdr, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection, Value, X86_64,
+    ParsedEhFrameHdr, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection, UnwindTableRow, Value,
+    X86_64,
 };
 use std::rc::Rc;
 
@@ -35,29 +38,62 @@ impl Sections {
         EhFrameHdr::new(&self.eh_frame_hdr, LittleEndian).parse(&self.bases, 8).ok()
     }
 
-    /// The caller's registers, if the code at an address has a rule with an expression for its frame address.
-    /// `None` when it has not; `Some(None)` when the expression cannot be evaluated.
-    pub(super) fn step_by_expression(
-        &self,
-        address: u64,
-        registers: Registers,
-        stack: &Stack,
-        context: &mut UnwindContext<usize>,
-    ) -> Option<Option<Registers>> {
+    /// The rules for the code at an address, if framehop does not evaluate them.
+    pub(super) fn special_rules(&self, address: u64, context: &mut UnwindContext<usize>) -> Option<Rules> {
+        let rules = self.rules(address, context)?;
+        let by_pointer = matches!(rules.row.cfa(), CfaRule::RegisterAndOffset { register, .. }
+            if matches!(*register, X86_64::RSP | X86_64::RBP));
+        let on_stack =
+            matches!(rules.row.register(X86_64::RA), None | Some(RegisterRule::Undefined | RegisterRule::Offset(_)));
+        (!by_pointer || !on_stack).then_some(rules)
+    }
+
+    /// The rules for the code at an address.
+    pub(super) fn rules(&self, address: u64, context: &mut UnwindContext<usize>) -> Option<Rules> {
         let index = self.index()?;
-        let mut eh_frame = EhFrame::new(&self.eh_frame, LittleEndian);
-        eh_frame.set_address_size(8);
+        let eh_frame = self.eh_frame();
         let fde = index.table()?.fde_for_address(&eh_frame, &self.bases, address, EhFrame::cie_from_offset).ok()?;
         let row = fde.unwind_info_for_address(&eh_frame, &self.bases, context, address).ok()?;
-        let CfaRule::Expression(expression) = row.cfa() else { return None };
-        let frame = Frame { eh_frame: &eh_frame, encoding: fde.cie().encoding(), registers, stack };
-        let caller = || {
-            let cfa = frame.evaluate(expression, None)?;
-            let fp = frame.register(row.register(X86_64::RBP).as_ref(), cfa, registers.fp)?;
-            let pc = frame.register(row.register(X86_64::RA).as_ref(), cfa, 0)?;
-            (pc != 0).then_some(Registers { pc, sp: cfa, fp })
+        Some(Rules { row: row.clone(), encoding: fde.cie().encoding() })
+    }
+
+    fn eh_frame(&self) -> EhFrame<Slice<'_>> {
+        let mut eh_frame = EhFrame::new(&self.eh_frame, LittleEndian);
+        eh_frame.set_address_size(8);
+        eh_frame
+    }
+}
+
+/// How to find a caller's registers.
+#[derive(Debug)]
+pub(super) struct Rules {
+    row: UnwindTableRow<usize>,
+    encoding: Encoding,
+}
+
+impl Rules {
+    /// What becomes of a register in the caller.
+    pub(super) fn register(&self, register: Register) -> Option<RegisterRule<usize>> {
+        self.row.register(register)
+    }
+
+    /// The caller's registers. `other` tells the values of registers that are not in `registers`.
+    pub(super) fn caller(
+        &self,
+        sections: &Sections,
+        registers: Registers,
+        stack: &Stack,
+        other: &dyn Fn(Register) -> Option<u64>,
+    ) -> Option<Registers> {
+        let eh_frame = sections.eh_frame();
+        let frame = Frame { eh_frame: &eh_frame, encoding: self.encoding, registers, stack, other };
+        let sp = match self.row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => frame.known(*register)?.checked_add_signed(*offset)?,
+            CfaRule::Expression(expression) => frame.evaluate(expression, None)?,
         };
-        Some(caller())
+        let fp = frame.register(self.register(X86_64::RBP).as_ref(), sp, registers.fp)?;
+        let pc = frame.register(self.register(X86_64::RA).as_ref(), sp, 0)?;
+        (pc != 0).then_some(Registers { pc, sp, fp })
     }
 }
 
@@ -67,6 +103,7 @@ struct Frame<'a> {
     encoding: Encoding,
     registers: Registers,
     stack: &'a Stack<'a>,
+    other: &'a dyn Fn(Register) -> Option<u64>,
 }
 
 impl Frame<'_> {
@@ -88,7 +125,7 @@ impl Frame<'_> {
             X86_64::RSP => Some(self.registers.sp),
             X86_64::RBP => Some(self.registers.fp),
             X86_64::RA => Some(self.registers.pc),
-            _ => None,
+            other => (self.other)(other),
         }
     }
 

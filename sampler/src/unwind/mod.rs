@@ -3,7 +3,8 @@
 //! Native code is unwound by whatever [`NativeUnwinder`] knows of it; code of ours by its own exact tables. The records
 //! that stubs keep on the stack are anchors: where the walk through native code fails, or passes a record without
 //! having met its stub, it is taken up again at that record, and a gap says so. This module does no I/O and believes
-//! nothing that it reads: each step must raise the stack pointer, so every walk ends.
+//! nothing that it reads: each step but the first must raise the stack pointer, so every
+//! walk ends.
 
 mod cfi;
 pub(crate) mod modules;
@@ -34,6 +35,28 @@ pub(crate) struct Registers {
     pub(crate) fp: u64,
 }
 
+/// The general registers at a sample, by their DWARF numbers (x86-64 psABI 1.0, figure 3.36).
+pub(crate) type GeneralRegisters = [u64; 16];
+
+/// What the few rules that need other registers than [`Registers`] can find their values by: the frames of native code
+/// between here and the sample.
+#[derive(Debug)]
+pub(crate) struct Trail<'a> {
+    /// The registers at the sample; `None` once code was passed of which it is not known what it saves where.
+    pub(crate) sampled: Option<&'a GeneralRegisters>,
+    /// The frames that were called from here, the nearest last.
+    pub(crate) callees: Vec<Callee<'a>>,
+}
+
+/// A frame of native code that was passed.
+#[derive(Debug)]
+pub(crate) struct Callee<'a> {
+    pub(crate) mapping: &'a Mapping,
+    pub(crate) code: Code,
+    /// The address of the frame: its caller's stack pointer (DWARF 5, section 6.4, the CFA).
+    pub(crate) frame: u64,
+}
+
 /// One step out of native code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -48,7 +71,7 @@ pub(crate) enum Step {
 /// Knows how to unwind native code.
 pub(crate) trait NativeUnwinder {
     /// One step from an address in a mapping of a file's.
-    fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack) -> Step;
+    fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack, trail: &Trail) -> Step;
 }
 
 /// One frame of a walk.
@@ -71,10 +94,12 @@ pub(crate) fn unwind<'m>(
     mappings: &'m Mappings,
     native: &mut impl NativeUnwinder,
     registers: Registers,
+    general: &'m GeneralRegisters,
     stack: &Stack,
     frames: &mut Vec<Found<'m>>,
 ) {
-    let mut walk = Walk { mappings, native, stack, expected: None };
+    let trail = Trail { sampled: Some(general), callees: Vec::new() };
+    let mut walk = Walk { mappings, native, stack, trail, expected: None };
     walk.expected = Record::first_from(registers.sp, stack, mappings);
     walk.run(registers, frames);
 }
@@ -83,6 +108,7 @@ struct Walk<'m, 's, N> {
     mappings: &'m Mappings,
     native: &'s mut N,
     stack: &'s Stack<'s>,
+    trail: Trail<'m>,
     /// The live record that the walk must come to next.
     expected: Option<Record>,
 }
@@ -94,10 +120,13 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
         while frames.len() < MAX_FRAMES {
             let mut step = self.frame(code, registers, frames);
             if matches!(code, Code::At(_)) {
-                step = self.second_chance(step, registers);
+                step = self.second_chance(step, code, registers);
             }
             let next = match step {
-                Step::Caller(caller) if self.is_plausible(registers, caller) => Some(caller),
+                Step::Caller(caller) if self.is_plausible(code, registers, caller) => {
+                    self.leave(code, caller);
+                    Some(caller)
+                }
                 Step::Root if self.expected.is_none() => return,
                 _ => self.resume(frames),
             };
@@ -108,6 +137,21 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
             registers = caller;
             code = Code::ReturnTo(Address(caller.pc));
         }
+    }
+
+    /// Notes what was passed on the way to a caller.
+    fn leave(&mut self, code: Code, caller: Registers) {
+        match self.mappings.find(code.lookup().0) {
+            Some(mapping) if matches!(mapping.image, Image::File(_) | Image::Vdso) => {
+                self.trail.callees.push(Callee { mapping, code, frame: caller.sp });
+            }
+            _ => self.lose_trail(),
+        }
+    }
+
+    fn lose_trail(&mut self) {
+        self.trail.sampled = None;
+        self.trail.callees.clear();
     }
 
     /// Hands over the frame that the walk is at, and takes a step out of it.
@@ -132,7 +176,7 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
             }
             Image::File(_) | Image::Vdso => {
                 frames.push(Found::Native(mapping, code));
-                self.native.step(mapping, code, registers, self.stack)
+                self.native.step(mapping, code, registers, self.stack, &self.trail)
             }
             Image::Anonymous(_) => {
                 frames.push(Found::Native(mapping, code));
@@ -143,12 +187,12 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
 
     /// What lies in no function that is described is taken for a function without a frame by those who only look at
     /// the description. Where that leads nowhere, the code may keep a frame pointer.
-    fn second_chance(&self, step: Step, registers: Registers) -> Step {
-        if matches!(step, Step::Caller(caller) if self.is_plausible(registers, caller)) {
+    fn second_chance(&self, step: Step, code: Code, registers: Registers) -> Step {
+        if matches!(step, Step::Caller(caller) if self.is_plausible(code, registers, caller)) {
             return step;
         }
         match step_by_frame_pointer(registers, self.stack) {
-            Step::Caller(caller) if self.is_plausible(registers, caller) && self.is_code(caller.pc) => {
+            Step::Caller(caller) if self.is_plausible(code, registers, caller) && self.is_code(caller.pc) => {
                 Step::Caller(caller)
             }
             _ => step,
@@ -166,8 +210,10 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
     }
 
     /// Whether the walk can have come from one frame to that caller.
-    fn is_plausible(&self, from: Registers, caller: Registers) -> bool {
-        if caller.sp <= from.sp {
+    fn is_plausible(&self, code: Code, from: Registers, caller: Registers) -> bool {
+        // A function that has yet to call anything can have its return address in a register and nothing on the stack.
+        let is_newest = matches!(code, Code::At(_));
+        if caller.sp < from.sp || (caller.sp == from.sp && !is_newest) {
             return false;
         }
         if let Some(record) = self.expected {
@@ -195,13 +241,15 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
 
     /// Takes the walk up again at the next live record whose stub has a caller.
     fn resume(&mut self, frames: &mut Vec<Found<'m>>) -> Option<Registers> {
+        self.lose_trail();
         while let Some(record) = self.expected {
             let mapping = self.mappings.find(record.stub)?;
             frames.push(Found::Gap);
             frames.push(Found::Stub(mapping, Address(record.stub)));
             self.expected = Record::below(record.base, self.stack, self.mappings);
             let in_stub = Registers { pc: record.stub, sp: record.stack_pointer(), fp: record.base };
-            if let Some(caller) = record.caller(self.stack).filter(|&caller| self.is_plausible(in_stub, caller)) {
+            let code = Code::ReturnTo(Address(record.stub));
+            if let Some(caller) = record.caller(self.stack).filter(|&caller| self.is_plausible(code, in_stub, caller)) {
                 return Some(caller);
             }
         }

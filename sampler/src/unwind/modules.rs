@@ -6,16 +6,17 @@
 
 use super::cfi::Sections;
 use super::stack::Stack;
-use super::{NativeUnwinder, Registers, Step};
+use super::{NativeUnwinder, Registers, Step, Trail};
 use crate::files::MappedImage;
 use crate::mappings::{Image, Mapping};
 use crate::recording::Code;
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, Unwinder};
-use gimli::{BaseAddresses, UnwindContext};
+use gimli::{BaseAddresses, Register, RegisterRule, UnwindContext, X86_64};
 use object::elf::{EM_X86_64, PF_X, PT_LOAD};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use object::{LittleEndian, Object, ObjectSection, ReadCache, ReadRef};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -36,6 +37,8 @@ pub(crate) struct Module {
     place: u64,
     /// The lowest address that the file states.
     base: u64,
+    /// Where a program begins, as the file states it.
+    entry: u64,
     segments: Vec<Segment>,
     sections: Option<Sections>,
     build_id: Option<Vec<u8>>,
@@ -61,6 +64,14 @@ impl Module {
         let segment = executable.or_else(|| self.segments.iter().find(holds))?;
         segment.address.checked_add(offset - segment.offsets.start)
     }
+
+    /// Whether an address is that of the first instructions of a program, which nothing has called. Behind them either
+    /// the unwind information or the frame pointer says so.
+    fn is_start(&self, stated: u64) -> bool {
+        // glibc's dynamic linker has two instructions of 8 bytes before it calls anything (RTLD_START of
+        // sysdeps/x86_64/dl-machine.h, 2.36).
+        self.entry != 0 && stated.wrapping_sub(self.entry) < 8
+    }
 }
 
 /// Unwinds native code by the unwind information of the files that it is in.
@@ -70,8 +81,8 @@ pub(crate) struct Modules {
     places: u64,
     vdso: Option<Option<Rc<Module>>>,
     context: UnwindContext<usize>,
-    /// For addresses where framehop went by the frame pointer: whether their rules have expressions.
-    expressions: HashMap<u64, bool>,
+    /// For addresses where framehop may have gone by rules that it does not evaluate: whether it did.
+    special: HashMap<u64, bool>,
 }
 
 impl std::fmt::Debug for Modules {
@@ -89,7 +100,7 @@ impl Modules {
             places: 0,
             vdso: None,
             context: UnwindContext::new(),
-            expressions: HashMap::new(),
+            special: HashMap::new(),
         }
     }
 
@@ -167,7 +178,8 @@ impl Modules {
         let whole = place..place + (1 << PLACE_BITS);
         self.unwinder.add_module(framehop::Module::new(String::new(), whole, place, info));
         let build_id = elf.build_id().ok().flatten().map(<[u8]>::to_vec);
-        Some(Rc::new(Module { place, base, segments, sections, build_id }))
+        let entry = elf.elf_header().e_entry(endian);
+        Some(Rc::new(Module { place, base, entry, segments, sections, build_id }))
     }
 
     fn step_in(
@@ -177,10 +189,12 @@ impl Modules {
         code: Code,
         registers: Registers,
         stack: &Stack,
+        trail: &Trail,
     ) -> Option<Step> {
         let stated = module.stated_address(offset)?;
         let ours = module.place.checked_add(stated.checked_sub(module.base)?)?;
         let address = match code {
+            Code::At(_) if module.is_start(stated) => return Some(Step::Root),
             Code::At(_) => FrameAddress::from_instruction_pointer(ours),
             Code::ReturnTo(_) => FrameAddress::from_return_address(ours.checked_add(1)?)?,
         };
@@ -195,35 +209,64 @@ impl Modules {
             Err(framehop::Error::FramepointerUnwindingMovedBackwards) if registers.fp == 0 => Step::Root,
             Err(_) => Step::Failed,
         };
-        if matches!(step, Step::Caller(caller) if caller.sp != by_frame_pointer) {
+        // Only where a function has yet to call anything, the return address may be elsewhere than below the frame.
+        let by_known_rule = matches!(step, Step::Caller(caller) if caller.sp != by_frame_pointer);
+        if by_known_rule && matches!(code, Code::ReturnTo(_)) {
             return Some(step);
         }
-        Some(self.step_by_expression(module, stated, ours, registers, stack).unwrap_or(step))
+        Some(self.step_by_special_rules(module, stated, ours, registers, stack, trail).unwrap_or(step))
     }
 
-    fn step_by_expression(
+    fn step_by_special_rules(
         &mut self,
         module: &Module,
         stated: u64,
         ours: u64,
         registers: Registers,
         stack: &Stack,
+        trail: &Trail,
     ) -> Option<Step> {
-        if self.expressions.get(&ours) == Some(&false) {
+        if self.special.get(&ours) == Some(&false) {
             return None;
         }
         let sections = module.sections.as_ref();
-        let step = sections.and_then(|found| found.step_by_expression(stated, registers, stack, &mut self.context));
-        self.expressions.insert(ours, step.is_some());
-        Some(step?.map_or(Step::Failed, Step::Caller))
+        let rules = sections.and_then(|found| found.special_rules(stated, &mut self.context));
+        self.special.insert(ours, rules.is_some());
+        let (sections, rules) = (sections?, rules?);
+        let modules = RefCell::new(self);
+        let other = |register| modules.borrow_mut().register(register, stack, trail);
+        Some(rules.caller(sections, registers, stack, &other).map_or(Step::Failed, Step::Caller))
+    }
+
+    /// The value of a register at the end of a trail: where the nearest frame that changed it has saved it, else as it
+    /// was at the sample.
+    fn register(&mut self, register: Register, stack: &Stack, trail: &Trail) -> Option<u64> {
+        for callee in trail.callees.iter().rev() {
+            if !PRESERVED.contains(&register) {
+                return None;
+            }
+            let module = self.of(&callee.mapping.image)?;
+            let stated = module.stated_address(callee.mapping.offset_of(callee.code.lookup().0))?;
+            let rules = module.sections.as_ref()?.rules(stated, &mut self.context)?;
+            match rules.register(register) {
+                None | Some(RegisterRule::SameValue) => {}
+                Some(RegisterRule::Offset(offset)) => return stack.word_at(callee.frame, offset),
+                Some(_) => return None,
+            }
+        }
+        trail.sampled?.get(usize::from(register.0)).copied()
     }
 }
 
+/// The registers that a function leaves as they were (x86-64 psABI 1.0, figure 3.4), but for the stack and frame
+/// pointers, whose values are always known.
+const PRESERVED: [Register; 5] = [X86_64::RBX, X86_64::R12, X86_64::R13, X86_64::R14, X86_64::R15];
+
 impl NativeUnwinder for Modules {
-    fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack) -> Step {
-        let offset = code.lookup().0.wrapping_sub(mapping.range.start).wrapping_add(mapping.offset);
+    fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack, trail: &Trail) -> Step {
+        let offset = mapping.offset_of(code.lookup().0);
         let module = self.of(&mapping.image);
-        let step = module.and_then(|module| self.step_in(&module, offset, code, registers, stack));
+        let step = module.and_then(|module| self.step_in(&module, offset, code, registers, stack, trail));
         step.unwrap_or_else(|| super::step_by_frame_pointer(registers, stack))
     }
 }

@@ -21,7 +21,7 @@ const OPAQUE: u64 = CODE + 0x9000;
 struct Sized;
 
 impl NativeUnwinder for Sized {
-    fn step(&mut self, _: &Mapping, code: Code, registers: Registers, stack: &Stack) -> Step {
+    fn step(&mut self, _: &Mapping, code: Code, registers: Registers, stack: &Stack, _: &Trail) -> Step {
         match code.lookup().0 & !0xff {
             ROOT => Step::Root,
             OPAQUE => Step::Failed,
@@ -111,7 +111,7 @@ impl Builder {
         let cut = bytes.len() > limit;
         let stack = Stack::new(self.sp(), &bytes[..bytes.len().min(limit)], cut);
         let mut frames = Vec::new();
-        unwind(&mappings, &mut Sized, registers, &stack, &mut frames);
+        unwind(&mappings, &mut Sized, registers, &[0; 16], &stack, &mut frames);
         frames.iter().map(show).collect()
     }
 }

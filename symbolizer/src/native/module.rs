@@ -123,8 +123,13 @@ impl Module {
         if frames.is_empty() {
             return vec![function];
         }
-        let places = frames.into_iter().map(|frame| {
+        let outermost = frames.len() - 1;
+        let places = frames.into_iter().enumerate().map(|(at, frame)| {
             let (name, named) = match frame.name {
+                // Debug information that has lines only leaves out where a function belongs. Its symbol does not.
+                Some(name) if at == outermost && function.name.ends_with(&format!("::{name}")) => {
+                    (function.name.clone(), true)
+                }
                 Some(name) => (name, true),
                 None => (function.name.clone(), function.named),
             };

@@ -1,8 +1,12 @@
 //! What the kernel says, in a form that owns its data.
 
 use crate::files::FileId;
-use linux_perf_event_reader::constants::{PERF_CONTEXT_KERNEL, PERF_CONTEXT_MAX, PERF_REG_X86_BP};
-use linux_perf_event_reader::constants::{PERF_REG_X86_IP, PERF_REG_X86_SP};
+use linux_perf_event_reader::constants::{
+    PERF_CONTEXT_KERNEL, PERF_CONTEXT_MAX, PERF_REG_X86_AX, PERF_REG_X86_BP, PERF_REG_X86_BX, PERF_REG_X86_CX,
+    PERF_REG_X86_DI, PERF_REG_X86_DX, PERF_REG_X86_IP, PERF_REG_X86_R8, PERF_REG_X86_R9, PERF_REG_X86_R10,
+    PERF_REG_X86_R11, PERF_REG_X86_R12, PERF_REG_X86_R13, PERF_REG_X86_R14, PERF_REG_X86_R15, PERF_REG_X86_SI,
+    PERF_REG_X86_SP,
+};
 use linux_perf_event_reader::{
     BranchSampleFormat, Endianness, EventRecord, ForkOrExitRecord, Mmap2FileId, Mmap2Record, RawData, RawEventRecord,
     ReadFormat, RecordIdParseInfo, RecordParseInfo, RecordType, SampleFormat, SampleRecord,
@@ -10,10 +14,38 @@ use linux_perf_event_reader::{
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 
-use crate::unwind::Registers;
+use crate::unwind::{GeneralRegisters, Registers};
+
+/// perf's numbers of the general registers, in the order of their DWARF numbers.
+const GENERAL: [u64; 16] = [
+    PERF_REG_X86_AX,
+    PERF_REG_X86_DX,
+    PERF_REG_X86_CX,
+    PERF_REG_X86_BX,
+    PERF_REG_X86_SI,
+    PERF_REG_X86_DI,
+    PERF_REG_X86_BP,
+    PERF_REG_X86_SP,
+    PERF_REG_X86_R8,
+    PERF_REG_X86_R9,
+    PERF_REG_X86_R10,
+    PERF_REG_X86_R11,
+    PERF_REG_X86_R12,
+    PERF_REG_X86_R13,
+    PERF_REG_X86_R14,
+    PERF_REG_X86_R15,
+];
 
 /// The registers that samples have: what unwinding needs.
-pub(super) const REGISTERS: u64 = 1 << PERF_REG_X86_BP | 1 << PERF_REG_X86_SP | 1 << PERF_REG_X86_IP;
+pub(super) const REGISTERS: u64 = {
+    let mut mask = 1 << PERF_REG_X86_IP;
+    let mut index = 0;
+    while index < GENERAL.len() {
+        mask |= 1 << GENERAL[index];
+        index += 1;
+    }
+    mask
+};
 
 /// `PERF_RECORD_LOST_SAMPLES` of linux/perf_event.h.
 const LOST_SAMPLES: RecordType = RecordType(13);
@@ -72,11 +104,34 @@ pub(crate) struct Sample {
     /// Addresses in the kernel, the newest first.
     pub(crate) kernel: Vec<u64>,
     /// The registers in user space. `None` when the thread has none any more.
-    pub(crate) registers: Option<Registers>,
+    pub(crate) registers: Option<UserRegisters>,
     /// The stack, from the stack pointer on.
     pub(crate) stack: Box<[u8]>,
     /// Whether the copy of the stack ended because it was full.
     pub(crate) cut: bool,
+}
+
+/// The registers of a thread in user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserRegisters {
+    /// The address of the instruction.
+    pub(crate) pc: u64,
+    pub(crate) general: GeneralRegisters,
+}
+
+impl UserRegisters {
+    /// Those that all unwinding needs.
+    pub(crate) fn of_frame(&self) -> Registers {
+        let [_, _, _, _, _, _, fp, sp, ..] = self.general;
+        Registers { pc: self.pc, sp, fp }
+    }
+
+    /// Whether the thread is in a system call, of which nothing but `syscall` leaves the address of the next
+    /// instruction in rcx (AMD64 Architecture Programmer's Manual, volume 3, "SYSCALL").
+    pub(crate) fn in_system_call(&self) -> bool {
+        let [_, _, rcx, ..] = self.general;
+        rcx == self.pc
+    }
 }
 
 impl Record {
@@ -162,12 +217,11 @@ fn first_word(data: RawData) -> Option<u64> {
 
 fn read_sample(sample: &SampleRecord) -> Option<Sample> {
     let registers = sample.user_regs.as_ref().and_then(|regs| {
-        let register = |number| regs.get(number);
-        Some(Registers {
-            pc: register(PERF_REG_X86_IP)?,
-            sp: register(PERF_REG_X86_SP)?,
-            fp: register(PERF_REG_X86_BP)?,
-        })
+        let mut general = GeneralRegisters::default();
+        for (register, &number) in general.iter_mut().zip(&GENERAL) {
+            *register = regs.get(number)?;
+        }
+        Some(UserRegisters { pc: regs.get(PERF_REG_X86_IP)?, general })
     });
     let (stack, cut) = match sample.user_stack {
         Some((stack, used)) => {
@@ -216,19 +270,29 @@ mod tests {
 
     const PID_TID: u64 = 7 | 8 << 32;
 
+    /// As the kernel writes registers: ax, bx, cx, dx, si, di, bp, sp, ip, r8 to r15.
+    const AS_WRITTEN: [u64; 17] = [0xa0, 0xa3, 0xa2, 0xa1, 0xa4, 0xa5, 0xb, 0x5000, 0xc, 8, 9, 10, 11, 12, 13, 14, 15];
+    const GENERAL_READ: GeneralRegisters =
+        [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xb, 0x5000, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    fn full_sample() -> Vec<u8> {
+        bytes(&[&[PID_TID, 99, 2][..], &AS_WRITTEN, &[8, 1, 8]].concat())
+    }
+
     #[test]
     fn a_sample_has_registers_the_stack_that_was_used_and_kernel_addresses_only() {
         let kernel_ip = 0xffff_ffff_8100_0000;
         let user = (-512i64) as u64;
-        let words =
-            [PID_TID, 99, 4, PERF_CONTEXT_KERNEL, kernel_ip, user, 0x1234, 2, 0xb, 0x5000, 0xc, 24, 1, 2, 3, 16];
-        let data = bytes(&words);
+        let before = [PID_TID, 99, 4, PERF_CONTEXT_KERNEL, kernel_ip, user, 0x1234, 2];
+        let data = bytes(&[&before[..], &AS_WRITTEN, &[24, 1, 2, 3, 16]].concat());
         let split = RawData::Split(&data[..101], &data[101..]);
         let record = RecordReader::new(true).read(RecordType::SAMPLE.0, 1, split).unwrap();
         let Kind::Sample(sample) = record.kind else { panic!("{record:?}") };
         assert_eq!((record.time, sample.pid, sample.tid), (99, 7, 8));
         assert_eq!(sample.kernel, [kernel_ip]);
-        assert_eq!(sample.registers, Some(Registers { pc: 0xc, sp: 0x5000, fp: 0xb }));
+        let registers = sample.registers.unwrap();
+        assert_eq!(registers, UserRegisters { pc: 0xc, general: GENERAL_READ });
+        assert_eq!(registers.of_frame(), Registers { pc: 0xc, sp: 0x5000, fp: 0xb });
         assert_eq!(&*sample.stack, bytes(&[1, 2]));
         assert!(!sample.cut);
     }
@@ -236,7 +300,7 @@ mod tests {
     #[test]
     fn a_full_copy_of_the_stack_is_cut_and_a_thread_without_registers_has_none() {
         let reader = RecordReader::new(false);
-        let full = bytes(&[PID_TID, 99, 2, 0xb, 0x5000, 0xc, 8, 1, 8]);
+        let full = full_sample();
         let record = reader.read(RecordType::SAMPLE.0, 2, RawData::Single(&full)).unwrap();
         assert!(matches!(record.kind, Kind::Sample(Sample { cut: true, .. })));
         let without = bytes(&[PID_TID, 99, 0, 0]);
@@ -246,7 +310,7 @@ mod tests {
 
     #[test]
     fn records_that_are_cut_short_are_malformed_wherever_they_end() {
-        let whole = bytes(&[PID_TID, 99, 2, 0xb, 0x5000, 0xc, 8, 1, 8]);
+        let whole = full_sample();
         for size in 0..whole.len() {
             let record = RecordReader::new(false).read(RecordType::SAMPLE.0, 2, RawData::Single(&whole[..size]));
             assert!(matches!(record.unwrap().kind, Kind::Malformed), "{size}");

@@ -1,0 +1,136 @@
+//! Programs whose answers are known: shares of CPU time, whole stacks, and functions of another interpreter.
+
+mod common;
+
+use common::Place;
+use common::python::{example, fixture, interpreters, names};
+use common::{run, text};
+use pronk_bench::accuracy::{Truth, compare};
+use pronk_symbolizer::profile::{Profile, Sample};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Samples per second of CPU time.
+const FREQUENCY: f64 = 999.0;
+
+#[test]
+fn shares_are_within_two_points_of_the_truth() {
+    let Some(interpreters) = interpreters() else { return };
+    for interpreter in interpreters {
+        let place = Place::new();
+        let program = example("known_answer.py");
+        let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), "5".as_ref()];
+        let output = run(&mut place.record_to("x.folded", &["-F", "999"], command));
+        assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
+        let truth: Truth = serde_json::from_slice(&output.stdout).unwrap();
+        let folded = std::fs::read_to_string(place.file("x.folded")).unwrap();
+        let accuracy = compare(&interpreter.python.version, &truth, &folded).unwrap();
+        assert!(accuracy.worst_error <= 2.0, "{accuracy:#?}");
+        assert!(accuracy.complete_percent >= 99.5, "{accuracy:#?}");
+        // Both sides are CPU time, so that a loaded machine changes nothing.
+        assert!((accuracy.samples_per_second / FREQUENCY - 1.0).abs() <= 0.05, "{accuracy:#?}");
+    }
+}
+
+/// The samples of the first process's main thread, split in three: before the program's main module runs, while it
+/// runs, and after it.
+///
+/// The split is by time: the module runs from the first sample that has its frame to the last one. What is before is
+/// the dynamic loader's and the interpreter's start, what is after is the interpreter's end; neither has a frame of the
+/// module. That the split is right shows in [`assert_complete`]: no function of the program is outside.
+fn split(profile: &Profile) -> (Vec<Sample>, Vec<Sample>, Vec<Sample>) {
+    let main = |sample: &&Sample| {
+        let thread = &profile.threads[sample.thread.index()];
+        thread.main && thread.process.index() == 0
+    };
+    let samples: Vec<Sample> = profile.samples.iter().filter(main).copied().collect();
+    let in_module = |sample: &Sample| names(profile, sample.stack).contains(&"__main__.<module>");
+    let first = samples.iter().position(in_module).expect("a sample in the module");
+    let last = samples.iter().rposition(in_module).expect("a sample in the module");
+    (samples[..first].to_vec(), samples[first..=last].to_vec(), samples[last + 1..].to_vec())
+}
+
+/// Asserts that of the samples while the module runs at least 99.5 % have its frame, and that those outside have a root
+/// and no function of the program.
+fn assert_complete(profile: &Profile, who: &str) {
+    let (before, during, after) = split(profile);
+    let stacks = |samples: &[Sample], wrong: &dyn Fn(&[&str]) -> bool| -> Vec<String> {
+        let stacks = samples.iter().map(|sample| names(profile, sample.stack)).filter(|stack| wrong(stack));
+        stacks.map(|stack| stack.join(";")).collect()
+    };
+    let short = stacks(&during, &|stack| !stack.contains(&"__main__.<module>"));
+    let allowed = during.len() / 200;
+    assert!(
+        short.len() <= allowed,
+        "{who}: {} of {} samples do not reach <module>:\n{}",
+        short.len(),
+        during.len(),
+        short.join("\n")
+    );
+
+    let outside = [before, after].concat();
+    let of_program = stacks(&outside, &|stack| stack.iter().any(|name| name.starts_with("__main__.")));
+    assert!(of_program.is_empty(), "{who}: functions of the program without <module>:\n{}", of_program.join("\n"));
+    // The kernel executes the program before there is a user stack, and takes its memory away in the end: such samples
+    // have no root in the program. The loader's resolver of symbols cannot be unwound: its frame is found by rbx
+    // (glibc's sysdeps/x86_64/dl-trampoline.h), which the unwinder does not keep.
+    let rootless = stacks(&outside, &|stack| {
+        let root = ["_start", "_dl_start_user", "_dl_start"].iter().any(|root| stack.first() == Some(root));
+        let loader = stack.iter().any(|name| name.starts_with("_dl_runtime_resolve") || name.starts_with("ld-linux"));
+        let user = stack.iter().any(|name| !name.contains("[kernel]"));
+        user && !root && !loader && !stack.is_empty()
+    });
+    // As many as the others: what the unwinder cannot do at one place of the start may be hit once.
+    assert!(rootless.len() * 200 <= outside.len().max(200), "{who}: no root:\n{}", rootless.join("\n"));
+    assert_eq!(profile.quality.truncated, 0, "{who}");
+    assert_eq!((profile.quality.lost, profile.quality.unnamed_stubs), (0, 0), "{who}");
+}
+
+#[test]
+fn nearly_every_sample_of_every_example_reaches_the_main_module() {
+    let Some(interpreters) = interpreters() else { return };
+    for (number, interpreter) in interpreters.iter().enumerate() {
+        let longer = number == 0 || number + 1 == interpreters.len();
+        for program in ["raytracer.py", "web_server.py", "thread_pool.py", "log_pipeline.py", "known_answer.py"] {
+            let place = Place::new();
+            let (program, seconds) = (example(program), if longer { "3" } else { "1.5" });
+            let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), seconds.as_ref()];
+            let output = run(&mut place.record_to("x.pronk", &[], command));
+            assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
+            assert_complete(&place.read_profile("x.pronk"), &format!("{interpreter} {}", program.display()));
+        }
+    }
+}
+
+/// The example interpreter, optimized: otherwise its frames are so large that a few of its functions are more than the
+/// kernel copies of a stack.
+fn tinylang() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tinylang");
+    let manifest = fixture("../../examples/tinylang/Cargo.toml");
+    let built = run(Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--manifest-path"])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(&target));
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    target.join("release/tinylang")
+}
+
+#[test]
+fn functions_of_another_interpreter_are_among_its_native_frames() {
+    let Some(place) = Place::for_recording() else { return };
+    let program = example("tinylang/programs/queens.tl");
+    let output = run(&mut place.record_to("x.folded", &[], [tinylang(), program]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let folded = place.folded("x.folded");
+    let (all, solutions) = (folded.samples(|_| true), folded.of("solutions"));
+    let (placed, threatened) = (folded.of("place"), folded.of("threatened"));
+    // All that the program does is looking for solutions; most of that is looking whether a queen is threatened.
+    let counts = format!("{threatened} of {placed} of {solutions} of {all} samples\n{folded:#?}");
+    assert!(all > 100, "{counts}");
+    assert!(solutions * 100 >= all * 95, "{counts}");
+    assert!(placed * 100 >= solutions * 99, "{counts}");
+    assert!(threatened * 100 >= placed * 50, "{counts}");
+    let native = folded.samples(|stack| stack.last().is_some_and(|leaf| leaf.contains("(tinylang)")));
+    assert!(native * 100 >= all * 50, "{native} native leaves, {counts}");
+}
