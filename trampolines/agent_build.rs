@@ -44,7 +44,8 @@ pub fn build_agent(cargo: &OsStr, package: &Path, target: Option<&str>, director
         library.push(target);
     }
     // A symbol that is nowhere defined ends the build: the panic handler refers to one (src/agent.rs).
-    command.args(["--", "-C", "link-arg=-Wl,-z,defs"]);
+    // And the library stays when somebody closes it: its code may be on stacks.
+    command.args(["--", "-C", "link-arg=-Wl,-z,defs", "-C", "link-arg=-Wl,-z,nodelete"]);
     for (name, _) in env::vars_os() {
         let flags = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
         if name.to_str().is_some_and(|name| flags(name) || OUTER.iter().any(|outer| name.starts_with(outer))) {

@@ -7,8 +7,8 @@
 use crate::lock::Lock;
 use crate::registry::{Identity, Registry};
 use crate::stub::{STUB_SIZE, Stub, StubMemory};
-use crate::sys::{self, ForkMark, KeepErrno, Refused, Text};
-use crate::wire::{Function, LineTableFormat, SESSION_ENV, Status, Token};
+use crate::sys::{self, KeepErrno, PathText, Refused};
+use crate::wire::{Function, LineTableFormat, Status, Token};
 use core::ffi::CStr;
 use core::fmt;
 use core::ptr::NonNull;
@@ -36,15 +36,22 @@ pub struct Functions {
 
 #[derive(Debug)]
 struct Inner {
-    session: Text<{ libc::PATH_MAX as usize }>,
+    session: PathText,
     identity: Identity,
     registry: Option<Registry>,
     status: Status,
     stubs: StubMemory,
     known: StubTable,
     shared: Option<Stub>,
-    fork_mark: ForkMark,
+    /// Which fork `registry` and `stubs` belong to.
+    generation: u32,
     seed: u64,
+}
+
+/// The directory of the session that the environment names.
+pub(crate) fn session_of_environment() -> Option<PathText> {
+    let name: sys::Text<64> = sys::Text::format(format_args!("{}", crate::wire::SESSION_ENV));
+    sys::environment(name.as_c())
 }
 
 impl Default for Functions {
@@ -56,20 +63,19 @@ impl Default for Functions {
 impl Functions {
     /// Not started: nothing gets a stub.
     pub const fn new() -> Functions {
-        Functions { inner: Lock::new(None) }
+        Functions { inner: Lock::new(None, Inner::mend) }
     }
 
     /// Starts in the session that the environment names, if it names one.
     ///
     /// `python_hexversion` is CPython's `PY_VERSION_HEX`, and 0 for another interpreter. Returns whether there is a
-    /// session.
+    /// session. To be called while no other thread changes the environment.
     ///
     /// # Errors
     /// When the registry cannot be made.
     pub fn start_from_environment(&self, python_hexversion: u32) -> Result<bool, Refused> {
-        let name: Text<64> = Text::format(format_args!("{SESSION_ENV}"));
-        match sys::environment(name.as_c()) {
-            Some(session) => self.start(session, python_hexversion).map(|()| true),
+        match session_of_environment() {
+            Some(session) => self.start(session.as_c(), python_hexversion).map(|()| true),
             None => Ok(false),
         }
     }
@@ -86,7 +92,7 @@ impl Functions {
             }
             let identity = Identity { python_hexversion, stub_size: STUB_SIZE as u32 };
             let registry = Registry::create(session, identity)?;
-            let mut path = Text::new();
+            let mut path = PathText::new();
             path.push(session.to_bytes());
             *inner = Some(Inner {
                 session: path,
@@ -97,7 +103,7 @@ impl Functions {
                 stubs: StubMemory::new(),
                 known: StubTable::new()?,
                 shared: None,
-                fork_mark: ForkMark::new()?,
+                generation: sys::fork_generation(),
             });
             Ok(())
         })
@@ -120,10 +126,14 @@ impl Functions {
         });
     }
 
-    /// Counts a stop of stubs for a deep recursion, and returns how many there were in this process.
-    pub fn count_deep_stop(&self) -> u64 {
+    /// Counts a stop of stubs for a deep recursion.
+    pub fn count_deep_stop(&self) {
         let _errno = KeepErrno::new();
-        self.inner.with(|inner| inner.as_mut().and_then(Inner::own_registry).map_or(0, |registry| registry.count_deep_stop()))
+        self.inner.with(|inner| {
+            if let Some(registry) = inner.as_mut().and_then(Inner::own_registry) {
+                registry.count_deep_stop();
+            }
+        });
     }
 
     /// The stub of a function; made and registered when the function is new.
@@ -136,6 +146,17 @@ impl Functions {
 }
 
 impl Inner {
+    /// Forgets what a thread may have left half changed. The registry is made anew in the child of a fork anyway.
+    fn mend(inner: &mut Option<Inner>) {
+        if let Some(inner) = inner {
+            inner.stubs.abandon();
+            // Without memory for a new table, the old one stays: what it may lack is made again.
+            if let Ok(known) = StubTable::new() {
+                inner.known = known;
+            }
+        }
+    }
+
     fn stub_for(&mut self, function: &Function<'_>) -> Option<Stub> {
         let key = key_of(function, self.seed);
         if let Some(stub) = self.known.get(key) {
@@ -149,7 +170,7 @@ impl Inner {
                 Some(stub)
             }
             None => {
-                if let Some(registry) = &self.registry {
+                if let Some(registry) = self.own_registry() {
                     registry.count_unregistered();
                 }
                 self.shared
@@ -163,13 +184,20 @@ impl Inner {
             None => return Err(Refused { what: "the registry of this process", errno: libc::ENOENT }),
         };
         if self.shared.is_none() {
-            let shared = self.stubs.take(token)?;
-            self.name(shared, &SHARED)?;
-            self.shared = Some(shared);
+            self.shared = Some(self.take_named(token, &SHARED)?);
         }
+        self.take_named(token, function)
+    }
+
+    fn take_named(&mut self, token: Token, function: &Function<'_>) -> Result<Stub, Refused> {
         let stub = self.stubs.take(token)?;
-        self.name(stub, function)?;
-        Ok(stub)
+        match self.name(stub, function) {
+            Ok(()) => Ok(stub),
+            Err(error) => {
+                self.stubs.put_back(stub);
+                Err(error)
+            }
+        }
     }
 
     fn name(&mut self, stub: Stub, function: &Function<'_>) -> Result<(), Refused> {
@@ -182,7 +210,9 @@ impl Inner {
     /// The registry of this very process: the child of a fork makes its own, with stub memory of its own, since its
     /// parent goes on writing into the other.
     fn own_registry(&mut self) -> Option<&mut Registry> {
-        if self.fork_mark.forked() {
+        let generation = sys::fork_generation();
+        if self.generation != generation {
+            self.generation = generation;
             self.registry = Registry::create(self.session.as_c(), self.identity).ok();
             self.stubs.abandon();
             let status = self.status;

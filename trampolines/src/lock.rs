@@ -2,13 +2,15 @@
 
 use crate::sys;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Guards a value that is used for moments only: who waits lets other threads run and tries again.
 #[derive(Debug)]
 pub struct Lock<T> {
-    /// The id of the process that holds the lock, or 0.
+    /// The generation of the process that holds the lock ([`sys::fork_generation`]), or 0.
     holder: AtomicU32,
+    /// Mends a value in the child of a fork, where the thread that was changing it does not exist.
+    mend: fn(&mut T),
     value: UnsafeCell<T>,
 }
 
@@ -16,14 +18,14 @@ pub struct Lock<T> {
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
-    /// An unlocked value.
-    pub const fn new(value: T) -> Lock<T> {
-        Lock { holder: AtomicU32::new(0), value: UnsafeCell::new(value) }
+    /// An unlocked value. `mend` is given a value that may be half changed, and leaves a whole one.
+    pub const fn new(value: T, mend: fn(&mut T)) -> Lock<T> {
+        Lock { holder: AtomicU32::new(0), mend, value: UnsafeCell::new(value) }
     }
 
     /// Runs `action` with the value. Must not be called again from within `action`.
     pub fn with<R>(&self, action: impl FnOnce(&mut T) -> R) -> R {
-        let this_process = sys::process_id();
+        let this_process = sys::fork_generation();
         let mut holder = 0;
         while let Err(other) =
             self.holder.compare_exchange_weak(holder, this_process, Ordering::Acquire, Ordering::Relaxed)
@@ -35,7 +37,11 @@ impl<T> Lock<T> {
             }
         }
         // SAFETY: the lock is held, and given back only when the reference is gone.
-        let result = action(unsafe { &mut *self.value.get() });
+        let value = unsafe { &mut *self.value.get() };
+        if holder != 0 {
+            (self.mend)(value);
+        }
+        let result = action(value);
         self.holder.store(0, Ordering::Release);
         result
     }
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn threads_take_turns() {
-        static COUNT: Lock<u64> = Lock::new(0);
+        static COUNT: Lock<u64> = Lock::new(0, |_| ());
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::spawn(|| {
@@ -103,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_child_takes_over_the_lock_of_a_thread_that_it_does_not_have() {
-        let lock = Lock::new(0);
+        let lock = Lock::new(0, |value| *value = 1);
         lock.with(|_| {
             // SAFETY: the child takes the lock and leaves.
             let child = unsafe { libc::fork() };
@@ -118,7 +124,7 @@ mod tests {
             let mut status = 0;
             // SAFETY: `status` is valid to be written.
             unsafe { libc::waitpid(child, &mut status, 0) };
-            assert_eq!(libc::WEXITSTATUS(status), 7);
+            assert_eq!(libc::WEXITSTATUS(status), 8);
         });
     }
 }

@@ -3,7 +3,7 @@
 //! The file is mapped whole at the start, far beyond its end, and grows by having its blocks reserved before anything is
 //! written there. So there is one mapping for good, and no full disk can kill the program.
 
-use crate::sys::{self, File, FileIdentity, Refused, Text};
+use crate::sys::{self, File, FileIdentity, PathText, Refused, Text};
 use crate::wire::{
     Function, FunctionRecord, Header, LineTableFormat, MAGIC, MESSAGE_SIZE, REGISTRY_EXTENSION, RecordHeader,
     RecordKind, Status, Token, VERSION,
@@ -18,15 +18,14 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 const LARGEST: usize = 256 << 20;
 /// Where address space is limited (RLIMIT_AS), the room for about 50,000 functions has to do.
 const SMALLER: usize = 16 << 20;
-/// By how much the file grows: CPython itself has about 500 functions at its start, which take about as much.
+/// The size at first: the child of a fork may have a few functions only. It doubles until it grows by steps.
+const FIRST_SIZE: usize = 16 << 10;
+/// By how much the file grows later: CPython itself has about 500 functions at its start, which take about as much.
 const STEP: usize = 128 << 10;
 /// The longest name that is kept whole, in bytes.
 const LONGEST_NAME: usize = 4096;
 /// The longest line table that is kept, in bytes.
 const LONGEST_LINE_TABLE: usize = 1 << 20;
-
-/// A path without a heap.
-pub type Path = Text<{ libc::PATH_MAX as usize }>;
 
 /// The registry of one process.
 ///
@@ -36,7 +35,7 @@ pub struct Registry {
     base: NonNull<u8>,
     mapped: usize,
     reserved: usize,
-    path: Path,
+    path: PathText,
     identity: FileIdentity,
     token: Token,
 }
@@ -60,7 +59,7 @@ impl Registry {
     /// When the file cannot be made, filled or mapped.
     pub fn create(session: &CStr, identity: Identity) -> Result<Registry, Refused> {
         let token = sys::random_token();
-        let mut path = Path::new();
+        let mut path = PathText::new();
         let whole = path.push(session.to_bytes())
             && path.push(b"/")
             && path.push(Text::<32>::format(format_args!("{token}.{REGISTRY_EXTENSION}")).as_bytes());
@@ -68,11 +67,15 @@ impl Registry {
             return Err(Refused { what: "open", errno: libc::ENAMETOOLONG });
         }
         let file = File::create_new(path.as_c())?;
-        file.reserve(STEP)?;
-        let (base, mapped) = match file.map_shared(LARGEST) {
-            Ok(base) => (base, LARGEST),
-            Err(_) => (file.map_shared(SMALLER)?, SMALLER),
+        let prepare = || {
+            file.reserve(FIRST_SIZE)?;
+            let (base, mapped) = match file.map_shared(LARGEST) {
+                Ok(base) => (base, LARGEST),
+                Err(_) => (file.map_shared(SMALLER)?, SMALLER),
+            };
+            Ok((base, mapped, file.identity()?))
         };
+        let (base, mapped, file_identity) = prepare().inspect_err(|_| sys::remove(path.as_c()))?;
         let header = Header {
             magic: MAGIC,
             version: VERSION,
@@ -88,9 +91,9 @@ impl Registry {
             deep_stops: AtomicU64::new(0),
             message: [0; MESSAGE_SIZE],
         };
-        // SAFETY: the first step of the file is reserved and mapped, aligned to a page, and nobody else writes it.
+        // SAFETY: the beginning of the file is reserved and mapped, aligned to a page, and nobody else writes it.
         unsafe { base.cast::<Header>().write(header) };
-        Ok(Registry { base, mapped, reserved: STEP, path, identity: file.identity()?, token })
+        Ok(Registry { base, mapped, reserved: FIRST_SIZE, path, identity: file_identity, token })
     }
 
     /// The token that the mappings of stubs carry.
@@ -118,9 +121,9 @@ impl Registry {
         self.header().unregistered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a stop of stubs for a deep recursion, and returns how many there were.
-    pub fn count_deep_stop(&self) -> u64 {
-        self.header().deep_stops.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    /// Counts a stop of stubs for a deep recursion.
+    pub fn count_deep_stop(&self) {
+        self.header().deep_stops.fetch_add(1, Ordering::Relaxed);
     }
 
     fn header(&self) -> &Header {
@@ -146,11 +149,8 @@ impl Registry {
         self.header().used.fetch_add(size as u64, Ordering::Relaxed);
 
         let [module, qualname, file, lines] = texts;
-        let record = RecordHeader {
-            size: AtomicU32::new(0),
-            kind: RecordKind::Function as u32,
-            time_ns: sys::monotonic_ns(),
-        };
+        let record =
+            RecordHeader { size: AtomicU32::new(0), kind: RecordKind::Function as u32, time_ns: sys::monotonic_ns() };
         let body = FunctionRecord {
             stub,
             first_line: function.first_line,
@@ -182,7 +182,7 @@ impl Registry {
         if end <= self.reserved {
             return Ok(());
         }
-        let grown = end.next_multiple_of(STEP);
+        let grown = if end <= STEP { end.next_power_of_two() } else { end.next_multiple_of(STEP) };
         if grown > self.mapped {
             return Err(Refused { what: "growing the registry", errno: libc::EFBIG });
         }

@@ -7,6 +7,7 @@ use crate::wire::Token;
 use core::ffi::{CStr, c_char, c_void};
 use core::fmt::{self, Write};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// A system call was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +78,15 @@ impl File {
     }
 
     fn open(path: &CStr, flags: i32) -> Result<File, Refused> {
-        // SAFETY: the path is zero-terminated.
-        match unsafe { libc::open(path.as_ptr(), flags, 0o600) } {
-            -1 => Err(refused("open")),
-            descriptor => Ok(File(descriptor)),
+        loop {
+            // SAFETY: the path is zero-terminated.
+            match unsafe { libc::open(path.as_ptr(), flags, 0o600) } {
+                -1 => match refused("open") {
+                    Refused { errno: libc::EINTR, .. } => {}
+                    error => return Err(error),
+                },
+                descriptor => return Ok(File(descriptor)),
+            }
         }
     }
 
@@ -100,8 +106,9 @@ impl File {
         Err(refused("memfd_create"))
     }
 
-    /// Appends all bytes.
-    pub fn write_all(&self, mut bytes: &[u8]) -> Result<(), Refused> {
+    /// Appends all bytes to a file that is so far `size` bytes long.
+    pub fn append(&self, size: usize, mut bytes: &[u8]) -> Result<(), Refused> {
+        within_file_size_limit(size.saturating_add(bytes.len()))?;
         while !bytes.is_empty() {
             // SAFETY: the pointer and the length are those of a slice.
             let written = unsafe { libc::write(self.0, bytes.as_ptr().cast(), bytes.len()) };
@@ -129,10 +136,14 @@ impl File {
     /// Makes the file at least so big, with its blocks reserved, so that writing through a mapping cannot raise SIGBUS
     /// on a full file system.
     pub fn reserve(&self, size: usize) -> Result<(), Refused> {
-        // SAFETY: plain integers.
-        match unsafe { libc::posix_fallocate(self.0, 0, size as libc::off_t) } {
-            0 => Ok(()),
-            errno => Err(Refused { what: "posix_fallocate", errno }),
+        within_file_size_limit(size)?;
+        loop {
+            // SAFETY: plain integers.
+            match unsafe { libc::posix_fallocate(self.0, 0, size as libc::off_t) } {
+                0 => return Ok(()),
+                libc::EINTR => {}
+                errno => return Err(Refused { what: "posix_fallocate", errno }),
+            }
         }
     }
 
@@ -159,6 +170,23 @@ impl File {
     }
 }
 
+/// Refuses what would go beyond RLIMIT_FSIZE, since the kernel answers that with a signal, which ends a program that is
+/// not prepared for it (setrlimit(2)). CPython is, but not from its very start.
+fn within_file_size_limit(size: usize) -> Result<(), Refused> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid to be written.
+    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0 && limit.rlim_cur < size as u64 {
+        return Err(Refused { what: "RLIMIT_FSIZE", errno: libc::EFBIG });
+    }
+    Ok(())
+}
+
+/// Removes a file.
+pub fn remove(path: &CStr) {
+    // SAFETY: the path is zero-terminated. A file that cannot be removed is left to whoever cleans the directory.
+    unsafe { libc::unlink(path.as_ptr()) };
+}
+
 /// Fresh zeroed memory that belongs to this process only.
 pub fn map_anonymous(size: usize) -> Result<NonNull<u8>, Refused> {
     map(size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
@@ -182,37 +210,51 @@ pub unsafe fn unmap(address: NonNull<u8>, size: usize) {
     unsafe { libc::munmap(address.as_ptr().cast(), size) };
 }
 
-/// A word that tells whether the process has forked since it was made.
+/// Which fork of the program this process is: a number that is another one in the child of every fork, however the fork
+/// was made, and never 0.
 ///
-/// The kernel clears the page in the child (madvise(2), MADV_WIPEONFORK, Linux 4.14), however the fork was made.
-#[derive(Debug)]
-pub struct ForkMark(NonNull<u8>);
+/// The kernel clears a page of ours in the child (madvise(2), MADV_WIPEONFORK, Linux 4.14). Where it cannot, the process
+/// id has to do.
+pub fn fork_generation() -> u32 {
+    static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+    static NEWEST: AtomicU32 = AtomicU32::new(0);
 
-// SAFETY: the page is the mark's own.
-unsafe impl Send for ForkMark {}
-
-impl ForkMark {
-    /// A mark that is set.
-    pub fn new() -> Result<ForkMark, Refused> {
-        let size = 4096;
-        let page = map_anonymous(size)?;
-        // SAFETY: the page was just mapped and is ours alone.
-        unsafe {
-            if libc::madvise(page.as_ptr().cast(), size, libc::MADV_WIPEONFORK) != 0 {
-                let error = refused("madvise(MADV_WIPEONFORK)");
-                unmap(page, size);
-                return Err(error);
+    let mut page = PAGE.load(Ordering::Acquire);
+    if page.is_null() {
+        let Ok(fresh) = map_wiped_on_fork() else { return process_id() };
+        let fresh = fresh.cast().as_ptr();
+        // A thread that is later than another one leaves its page unused.
+        page = match PAGE.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => fresh,
+            Err(first) => first,
+        };
+    }
+    // SAFETY: the page stays mapped for good, and zeros are a valid value.
+    let generation = unsafe { &*page };
+    match generation.load(Ordering::Relaxed) {
+        0 => {
+            let next = NEWEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            match generation.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => next,
+                Err(first) => first,
             }
-            page.as_ptr().write_volatile(1);
         }
-        Ok(ForkMark(page))
+        generation => generation,
     }
+}
 
-    /// Whether this process is a fork of the one that made the mark; sets it again.
-    pub fn forked(&self) -> bool {
-        // SAFETY: the page stays mapped for good.
-        unsafe { self.0.as_ptr().replace(1) == 0 }
+fn map_wiped_on_fork() -> Result<NonNull<u8>, Refused> {
+    const SIZE: usize = 4096;
+    let page = map_anonymous(SIZE)?;
+    // SAFETY: the page was just mapped and is ours alone.
+    unsafe {
+        if libc::madvise(page.as_ptr().cast(), SIZE, libc::MADV_WIPEONFORK) != 0 {
+            let error = refused("madvise(MADV_WIPEONFORK)");
+            unmap(page, SIZE);
+            return Err(error);
+        }
     }
+    Ok(page)
 }
 
 /// The time that never goes back: CLOCK_MONOTONIC, nanoseconds.
@@ -246,12 +288,29 @@ pub fn random_token() -> Token {
     }
 }
 
-/// A variable of the environment. Valid as long as nobody changes the environment.
-pub fn environment<'a>(name: &CStr) -> Option<&'a CStr> {
+/// A copy of a variable of the environment. `None` when it is not set or too long for a path.
+///
+/// To be called while no other thread changes the environment, as before `main`.
+pub fn environment(name: &CStr) -> Option<PathText> {
     // SAFETY: getenv returns null or a zero-terminated text that stays as long as the variable is not changed.
-    unsafe {
+    let value = unsafe {
         let value = libc::getenv(name.as_ptr());
-        (!value.is_null()).then(|| CStr::from_ptr(value))
+        (!value.is_null()).then(|| CStr::from_ptr(value))?
+    };
+    let mut copy = PathText::new();
+    copy.push(value.to_bytes()).then_some(copy)
+}
+
+/// A path without a heap.
+pub type PathText = Text<{ libc::PATH_MAX as usize }>;
+
+/// The address of a symbol in a library that is loaded already, even if it is not visible to the whole process.
+pub fn symbol_of_library(library: &CStr, name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the texts are zero-terminated. RTLD_NOLOAD loads nothing; the library keeps one user more, for good, as
+    // suits somebody who keeps an address in it.
+    unsafe {
+        let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if handle.is_null() { None } else { NonNull::new(libc::dlsym(handle, name.as_ptr())) }
     }
 }
 
@@ -359,20 +418,22 @@ mod tests {
     }
 
     #[test]
-    fn a_fork_is_seen_once_in_the_child_and_never_in_the_parent() {
-        let mark = ForkMark::new().unwrap();
-        assert!(!mark.forked());
-        // SAFETY: the child only reads the mark and leaves.
+    fn each_fork_is_a_generation_of_its_own() {
+        let parent = fork_generation();
+        assert_ne!(parent, 0);
+        assert_eq!(fork_generation(), parent);
+        // SAFETY: the child only asks and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            let seen = i32::from(mark.forked()) * 2 + i32::from(mark.forked());
+            let first = fork_generation();
+            let right = first != parent && first != 0 && fork_generation() == first;
             // SAFETY: ends the child without running anything else.
-            unsafe { libc::_exit(seen) };
+            unsafe { libc::_exit(i32::from(right)) };
         }
         let mut status = 0;
         // SAFETY: `status` is valid to be written.
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-        assert_eq!(libc::WEXITSTATUS(status), 2);
-        assert!(!mark.forked());
+        assert_eq!(libc::WEXITSTATUS(status), 1);
+        assert_eq!(fork_generation(), parent);
     }
 }

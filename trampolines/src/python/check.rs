@@ -36,6 +36,25 @@ pub unsafe fn check(symbols: &Symbols, layout: &Layout, index: u16, slot: *mut O
     }
 }
 
+/// Whether the current interpreter has given out the slot at `index`: only then it can be set.
+///
+/// # Safety
+/// The interpreter's lock is held and no error is set.
+pub unsafe fn slot_is_reserved(symbols: &Symbols, index: u16) -> bool {
+    // SAFETY: the texts are zero-terminated, and the object is ours until it is released.
+    unsafe {
+        let code = (symbols.new_empty_code)(FILE.as_ptr(), NAME.as_ptr(), LINE);
+        if code.is_null() {
+            (symbols.error_clear)();
+            return false;
+        }
+        let reserved = (symbols.set_code_extra)(code, index as isize, ptr::null_mut()) == 0;
+        (symbols.error_clear)();
+        (symbols.release)(code);
+        reserved
+    }
+}
+
 /// # Safety
 /// As for [`check`]; `code` is alive.
 unsafe fn check_code(

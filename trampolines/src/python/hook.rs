@@ -4,17 +4,19 @@
 //! CPython calls everything in this file with the interpreter's lock held.
 
 use super::code_object;
-use super::hook_code::{HOOK_SIZE, LowRecursion, Parameters, hook_code};
+use super::hook_code::{LowRecursion, Parameters, hook_code};
+use super::interpreters::{self, Interpreter, State, is_any_passing, with_interpreter};
 use super::recursion;
 use super::refusal::Refusal;
 use super::register;
 use super::symbols::{EvalFrame, Object};
 use super::{CPython, FUNCTIONS, check};
 use crate::lock::{Lock, Once};
-use crate::stub::{self, Stub, map_code, thread};
-use crate::sys::{self, KeepErrno, Refused};
-use crate::wire::{HOOK_NAME, Status, Token};
+use crate::stub::{Stub, map_code, thread};
+use crate::sys::{KeepErrno, Refused};
+use crate::wire::{HOOK_NAME, Token};
 use core::ffi::{c_int, c_void};
+use core::ptr::fn_addr_eq;
 use core::sync::atomic::{AtomicI64, Ordering};
 
 /// What the first installation found out, the same for every interpreter of the process.
@@ -32,46 +34,6 @@ pub(super) static INSTALLED: Once<Installed> = Once::new();
 /// every call to the slow path.
 static INDEX_LIMIT: AtomicI64 = AtomicI64::new(i64::MAX);
 
-/// One interpreter of the process.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Interpreter {
-    /// CPython's address of it.
-    address: *mut Object,
-    /// CPython's number of it, which tells it from an earlier one at the same address.
-    id: i64,
-    /// Our hook's code.
-    hook: EvalFrame,
-    /// The evaluator that was there before, which stubs call.
-    next: EvalFrame,
-    state: State,
-    /// How many threads are so deep that stubs are stopped.
-    pub deep: u32,
-}
-
-/// What became of an interpreter's hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// It leads frames to their stubs, by itself or because another hook calls it.
-    Active,
-    /// It was removed while another hook had it as its next, and hands every frame on.
-    Passing,
-    /// It is gone.
-    Removed,
-}
-
-// SAFETY: addresses of code, and of an interpreter that is only compared.
-unsafe impl Send for Interpreter {}
-
-/// The most interpreters that one process can have at a time; more run without stubs.
-const MOST_INTERPRETERS: usize = 256;
-
-static INTERPRETERS: Lock<[Option<Interpreter>; MOST_INTERPRETERS]> = Lock::new([None; MOST_INTERPRETERS]);
-
-/// Calls `action` with what is known of an interpreter.
-pub(super) fn with_interpreter<R>(address: *mut Object, action: impl FnOnce(&mut Interpreter) -> R) -> Option<R> {
-    INTERPRETERS.with(|all| all.iter_mut().flatten().find(|one| one.address == address).map(action))
-}
-
 /// Installs the hook in the current interpreter. Does nothing when it is there already.
 ///
 /// # Errors
@@ -82,56 +44,49 @@ pub(super) fn with_interpreter<R>(address: *mut Object, action: impl FnOnce(&mut
 pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     let symbols = &python.symbols;
     // SAFETY: the lock is held, so there is a current interpreter.
-    let (interpreter, id, current) = unsafe {
-        let interpreter = (symbols.this_interpreter)();
-        (interpreter, (symbols.interpreter_id)(interpreter), (symbols.get_eval_frame)(interpreter))
+    let (address, id, current) = unsafe {
+        let address = (symbols.this_interpreter)();
+        (address, (symbols.interpreter_id)(address), (symbols.get_eval_frame)(address))
     };
-    INTERPRETERS.with(|all| {
-        all.iter_mut().filter(|slot| slot.is_some_and(|one| one.address == interpreter && one.id != id)).for_each(
-            |slot| *slot = None,
-        );
-    });
+    let known = interpreters::known(address, id);
     // Under another hook ours is still there, since that one calls it: taking that one as our next would be a circle.
-    // Only the default evaluator certainly calls nobody.
-    let is_there = with_interpreter(interpreter, |known| {
-        let is_ours = core::ptr::fn_addr_eq(known.hook, current);
-        let covered = known.state != State::Removed && !core::ptr::fn_addr_eq(symbols.default_eval_frame, current);
-        if is_ours || covered {
-            known.state = State::Active;
-        }
-        is_ours || covered
+    // Only the default evaluator certainly calls nobody. A thread that is deep puts the hook back by itself.
+    let is_there = known.is_some_and(|known| {
+        let covered = known.state != State::Removed && !fn_addr_eq(symbols.default_eval_frame, current);
+        known.is_hook(current) || covered || known.deep > 0
     });
-    if is_there == Some(true) {
+    if is_there {
+        with_interpreter(address, |known| known.state = State::Active);
         open_fast_path();
         return Ok(());
     }
-    let installed = match INSTALLED.get().filter(|_| is_there.is_some()) {
-        Some(installed) => installed,
-        // SAFETY: as above.
-        None => unsafe { reserve_slot(python)? },
-    };
+    // SAFETY: as above.
+    let installed = unsafe { reserve_slot(python, known.is_some())? };
     let hook = make_hook(python, installed, current).map_err(Refusal::Memory)?;
-    let entry = Interpreter { address: interpreter, id, hook, next: current, state: State::Active, deep: 0 };
-    let kept = INTERPRETERS.with(|all| {
-        let same = all.iter().position(|one| one.is_some_and(|one| one.address == interpreter));
-        let slot = same.or_else(|| all.iter().position(|one| one.is_none()));
-        slot.and_then(|slot| all.get_mut(slot)).map(|slot| *slot = Some(entry)).is_some()
-    });
-    if !kept {
+    if !interpreters::keep(Interpreter { address, id, hook, next: current, state: State::Active, deep: 0 }) {
         return Err(Refusal::TooManyInterpreters);
     }
     // SAFETY: the hook is an evaluator, and stays mapped for good.
-    unsafe { (symbols.set_eval_frame)(interpreter, hook) };
+    unsafe { (symbols.set_eval_frame)(address, hook) };
     open_fast_path();
     Ok(())
 }
 
-/// Asks the current interpreter for a slot in `co_extra`, and checks the layout once.
+/// Gets a slot in `co_extra` from the current interpreter, and checks the layout once.
+///
+/// `maybe_reserved`: an interpreter of the same address and number has given us one. It may be another one all the same:
+/// the main interpreter has both again after `Py_Finalize` and `Py_Initialize`.
 ///
 /// # Safety
 /// The interpreter's lock is held.
-unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Refusal> {
+unsafe fn reserve_slot(python: &CPython, maybe_reserved: bool) -> Result<&'static Installed, Refusal> {
     let symbols = &python.symbols;
+    if let Some(installed) = INSTALLED.get().filter(|_| maybe_reserved) {
+        // SAFETY: the lock is held, and where a hook is installed no error is set.
+        if unsafe { check::slot_is_reserved(symbols, installed.index) } {
+            return Ok(installed);
+        }
+    }
     // SAFETY: no function is given that would be called when code objects die: a stub outlives its function.
     let index = unsafe { (symbols.request_code_extra)(core::ptr::null()) };
     let Ok(index) = u16::try_from(index) else {
@@ -146,8 +101,7 @@ unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Refusal> 
         None => {
             // SAFETY: the lock is held, and at an import no error is set.
             unsafe {
-                check::check(symbols, python.layout, index, INDEX_LIMIT.as_ptr().cast())
-                    .map_err(Refusal::Layout)?;
+                check::check(symbols, python.layout, index, INDEX_LIMIT.as_ptr().cast()).map_err(Refusal::Layout)?;
             }
             // SAFETY: the lock is held.
             let c_recursion_limit = unsafe { recursion::remaining(python, (symbols.this_thread)()) };
@@ -158,13 +112,9 @@ unsafe fn reserve_slot(python: &CPython) -> Result<&'static Installed, Refusal> 
     INSTALLED.get().ok_or(Refusal::OtherSlot)
 }
 
-fn is_any_passing(all: &mut [Option<Interpreter>; MOST_INTERPRETERS]) -> bool {
-    all.iter().flatten().any(|one| one.state == State::Passing)
-}
-
 /// Lets calls through to the fast path.
 fn open_fast_path() {
-    if let Some(installed) = INSTALLED.get().filter(|_| !INTERPRETERS.with(is_any_passing)) {
+    if let Some(installed) = INSTALLED.get().filter(|_| !is_any_passing()) {
         INDEX_LIMIT.store(i64::from(installed.index), Ordering::Relaxed);
     }
 }
@@ -180,7 +130,7 @@ pub(super) unsafe fn remove(python: &CPython) {
         let interpreter = (python.symbols.this_interpreter)();
         let current = (python.symbols.get_eval_frame)(interpreter);
         let next = with_interpreter(interpreter, |known| {
-            let is_ours = core::ptr::fn_addr_eq(known.hook, current);
+            let is_ours = known.is_hook(current);
             known.state = match known.state {
                 State::Removed => State::Removed,
                 _ if is_ours => State::Removed,
@@ -192,16 +142,16 @@ pub(super) unsafe fn remove(python: &CPython) {
             (python.symbols.set_eval_frame)(interpreter, next);
         }
     }
-    if INTERPRETERS.with(is_any_passing) {
+    if is_any_passing() {
         INDEX_LIMIT.store(i64::MAX, Ordering::Relaxed);
     }
 }
 
 /// A hook's code in front of an evaluator; there is one for each different evaluator.
 fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame) -> Result<EvalFrame, Refused> {
-    static HOOKS: Lock<[Option<(EvalFrame, EvalFrame)>; 16]> = Lock::new([None; 16]);
+    static HOOKS: Lock<[Option<(EvalFrame, EvalFrame)>; 16]> = Lock::new([None; 16], |_| ());
     HOOKS.with(|hooks| {
-        let made = hooks.iter().flatten().find(|(before, _)| core::ptr::fn_addr_eq(*before, next));
+        let made = hooks.iter().flatten().find(|(before, _)| fn_addr_eq(*before, next));
         if let Some((_, hook)) = made {
             return Ok(*hook);
         }
@@ -223,7 +173,6 @@ fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame) -> Result
         };
         let token = FUNCTIONS.token().unwrap_or(Token(0));
         let code = map_code(HOOK_NAME, token, &hook_code(&parameters), 1)?;
-        const { assert!(HOOK_SIZE == 4096) };
         // SAFETY: the code follows the calling convention of an evaluator and never goes away.
         let hook: EvalFrame = unsafe { core::mem::transmute(code) };
         if let Some(slot) = hooks.iter_mut().find(|slot| slot.is_none()) {
@@ -278,61 +227,39 @@ pub(super) unsafe fn stub_of(python: &CPython, frame: *mut Object) -> Option<Stu
     }
 }
 
-/// Stops stubs in an interpreter as far as that is possible, for a while or for good. Returns whether ours was the
-/// current hook and no longer is.
+/// Takes the hook out of an interpreter, if it is the current one.
 ///
 /// # Safety
 /// The interpreter's lock is held.
-pub(super) unsafe fn suspend(python: &CPython, interpreter: *mut Object) -> bool {
+pub(super) unsafe fn suspend(python: &CPython, interpreter: *mut Object) {
     // SAFETY: the lock is held; the evaluator that is set was set before ours.
     unsafe {
         let current = (python.symbols.get_eval_frame)(interpreter);
         let next = with_interpreter(interpreter, |known| {
             known.deep += 1;
-            core::ptr::fn_addr_eq(known.hook, current).then_some(known.next)
+            known.is_hook(current).then_some(known.next)
         });
-        match next.flatten() {
-            Some(next) => {
-                (python.symbols.set_eval_frame)(interpreter, next);
-                true
-            }
-            None => false,
+        if let Some(next) = next.flatten() {
+            (python.symbols.set_eval_frame)(interpreter, next);
         }
     }
 }
 
-/// Starts stubs again after [`suspend`], unless another thread is deep, somebody else has set an evaluator meanwhile,
-/// or `for_good`.
+/// Puts the hook back after [`suspend`], unless another thread is deep or somebody else has set an evaluator meanwhile.
 ///
 /// # Safety
 /// The interpreter's lock is held.
-pub(super) unsafe fn resume(python: &CPython, interpreter: *mut Object, for_good: bool) {
+pub(super) unsafe fn resume(python: &CPython, interpreter: *mut Object) {
     // SAFETY: the lock is held; the hook never goes away.
     unsafe {
         let current = (python.symbols.get_eval_frame)(interpreter);
         let hook = with_interpreter(interpreter, |known| {
             known.deep = known.deep.saturating_sub(1);
-            let undisturbed = core::ptr::fn_addr_eq(known.next, current);
-            (known.deep == 0 && undisturbed && !for_good).then_some(known.hook)
+            let undisturbed = known.state == State::Active && known.is_next(current);
+            (known.deep == 0 && undisturbed).then_some(known.hook)
         });
         if let Some(hook) = hook.flatten() {
             (python.symbols.set_eval_frame)(interpreter, hook);
         }
-    }
-    if for_good {
-        FUNCTIONS.set_status(Status::Stopped, "a recursion uses up the stack again and again");
-    }
-}
-
-const _: () = assert!(stub::STUB_SIZE.is_power_of_two());
-/// Makes sure that this thread's limits are known.
-pub(super) fn prepare_thread() -> usize {
-    // SAFETY: a thread's words are its own.
-    unsafe {
-        let words = thread::words();
-        if (*words).stack_limit == usize::MAX {
-            (*words).stack_limit = recursion::stack_limit(sys::thread_stack());
-        }
-        (*words).stack_limit
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! `PyImport_Inittab` is CPython's table of built-in modules; it is public and meant to be extended before
 //! initialization (documentation of the C API, `PyImport_ExtendInittab`). A copy of it, in which the initializer of one
-//! module is wrapped, takes its place. `_weakref` is that module: `importlib._bootstrap` imports it in every interpreter,
-//! before any module that is written in Python is found.
+//! module is wrapped, takes its place.
+//!
+//! `_abc` is that module. The standard streams need it, so every interpreter imports it, before it looks for anything of
+//! the user's. And it is late enough: `-X perf` sets its own evaluator before that, and up to 3.14 ends the program if
+//! there is one already (Python/pylifecycle.c, `init_interp_main`).
 
 use super::code_object::type_of;
 use super::refusal::Refusal;
@@ -21,7 +24,7 @@ struct Entry {
 }
 
 /// The module whose initializer is wrapped.
-const MODULE: &CStr = c"_weakref";
+const MODULE: &CStr = c"_abc";
 
 struct Wrapped {
     original: unsafe extern "C" fn() -> *mut Object,

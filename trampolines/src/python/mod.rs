@@ -5,6 +5,7 @@ mod code_object;
 mod hook;
 mod hook_code;
 mod inittab;
+mod interpreters;
 mod layout;
 mod recursion;
 mod refusal;
@@ -15,10 +16,10 @@ mod version;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
 pub use version::{SUPPORTED, Version};
 
-use crate::functions::Functions;
+use crate::functions::{Functions, session_of_environment};
 use crate::lock::Once;
-use crate::sys::{self, KeepErrno, Text};
-use crate::wire::{SESSION_ENV, Status};
+use crate::sys::{self, KeepErrno, PathText};
+use crate::wire::Status;
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
 
@@ -34,6 +35,8 @@ struct CPython {
     symbols: symbols::Symbols,
     layout: &'static layout::Layout,
     version: Version,
+    /// The session's directory, as it was named when the process started.
+    session: PathText,
 }
 
 /// Looks for CPython in this process, before it is initialized, and arranges for the hook to be installed.
@@ -42,17 +45,16 @@ struct CPython {
 /// registry that says why, and runs on as it would have.
 pub fn start() {
     let _errno = KeepErrno::new();
-    let session: Text<64> = Text::format(format_args!("{SESSION_ENV}"));
-    let Some(session) = sys::environment(session.as_c()) else { return };
+    let Some(session) = session_of_environment() else { return };
     let Some(version) = find_version() else { return };
-    match find_python(version) {
+    match find_python(version, session) {
         Ok(python) => {
             CPYTHON.set(python);
             if let Err(why) = inittab::wrap(on_interpreter_start) {
-                refuse(session, version, why);
+                refuse(&session, version, why);
             }
         }
-        Err(why) => refuse(session, version, why),
+        Err(why) => refuse(&session, version, why),
     }
 }
 
@@ -68,7 +70,7 @@ fn find_version() -> Option<Version> {
     Version::parse(text)
 }
 
-fn find_python(version: Version) -> Result<CPython, Refusal> {
+fn find_python(version: Version, session: PathText) -> Result<CPython, Refusal> {
     if version.major != 3 {
         return Err(Refusal::Version);
     }
@@ -80,11 +82,11 @@ fn find_python(version: Version) -> Result<CPython, Refusal> {
         return Err(Refusal::PreRelease);
     }
     let symbols = symbols::Symbols::load().map_err(Refusal::Missing)?;
-    Ok(CPython { symbols, layout, version })
+    Ok(CPython { symbols, layout, version, session })
 }
 
-fn refuse(session: &CStr, version: Version, why: Refusal) {
-    if FUNCTIONS.start(session, version.hex()).is_ok() {
+fn refuse(session: &PathText, version: Version, why: Refusal) {
+    if FUNCTIONS.start(session.as_c(), version.hex()).is_ok() {
         FUNCTIONS.set_status(Status::Refused, why);
     }
 }
@@ -94,10 +96,9 @@ fn on_interpreter_start() {
     let _errno = KeepErrno::new();
     let Some(python) = CPYTHON.get() else { return };
     // Without a registry there would be no names for the stubs: the program runs as if there were no session.
-    if !matches!(FUNCTIONS.start_from_environment(python.version.hex()), Ok(true)) {
-        return;
+    if FUNCTIONS.start(python.session.as_c(), python.version.hex()).is_ok() {
+        install_and_say(python);
     }
-    install_and_say(python);
 }
 
 fn install_and_say(python: &CPython) {
@@ -116,11 +117,12 @@ fn install_and_say(python: &CPython) {
 /// # Safety
 /// The interpreter's lock is held.
 pub unsafe fn install() -> bool {
-    let installed = CPYTHON.get();
-    if let Some(python) = installed {
+    // A registry is there from the start of the first interpreter on, if ever.
+    let python = CPYTHON.get().filter(|_| FUNCTIONS.token().is_some());
+    if let Some(python) = python {
         install_and_say(python);
     }
-    installed.is_some()
+    python.is_some()
 }
 
 /// Removes the hook from the current interpreter; it becomes a pass-through if another hook has been set over it.
@@ -131,5 +133,6 @@ pub unsafe fn remove() {
     if let Some(python) = CPYTHON.get() {
         // SAFETY: as promised by the caller.
         unsafe { hook::remove(python) };
+        FUNCTIONS.set_status(Status::Stopped, "the hook was removed");
     }
 }

@@ -8,14 +8,20 @@
 //! had stubs used none. When it returns, both are put back.
 
 use super::CPython;
-use super::code_object::field;
-use super::hook::{INSTALLED, prepare_thread, resume, stub_of, suspend};
-use super::symbols::{EvalFrame, Object};
 use super::FUNCTIONS;
+use super::code_object::field;
+use super::hook::{INSTALLED, resume, stub_of, suspend};
+use super::symbols::{EvalFrame, Object};
+use crate::stub::thread;
+use crate::sys;
 use core::ffi::c_int;
 
-/// After so many stops in one process, stubs stay off: taking the hook out and in again would cost too much.
-const MOST_STOPS: u64 = 10_000;
+/// Taking the hook out and in again costs about a microsecond. A thread that does so more often than this many times in
+/// [`SHORT_NS`] goes up and down around the depth where stubs stop: for it they stop nearer to its base from then on,
+/// so that it comes by less often.
+const MANY_STOPS: usize = 1000;
+/// 100 milliseconds.
+const SHORT_NS: u64 = 100_000_000;
 
 /// The largest stack of which stubs use a quarter, in bytes.
 const LARGEST_STACK: usize = 64 << 20;
@@ -58,13 +64,17 @@ fn here() -> usize {
 /// # Safety
 /// The thread is the calling one, and the interpreter's lock is held.
 pub unsafe fn is_deep(python: &CPython, thread_state: *mut Object) -> bool {
-    let low_stack = here() < prepare_thread();
+    // A stack that the program made itself, of a size that is not known, counts as deep where it is lower in memory.
+    let low_stack = here() < own_stack_limit();
     let limit = INSTALLED.get().map_or(0, |installed| installed.c_recursion_limit);
     // SAFETY: as promised by the caller.
     low_stack || unsafe { remaining(python, thread_state) } < lowest_for_stubs(limit)
 }
 
 /// Runs a frame with the hook taken out.
+///
+/// A thread that ends in here (a daemon thread, when the interpreter of 3.12 and earlier ends) is unwound past it by
+/// pthread_exit: there is nothing to drop, and nobody is left whom the missing hook would concern.
 ///
 /// # Safety
 /// Jumped to by the hook's code, in place of a stub.
@@ -78,7 +88,8 @@ pub unsafe extern "C" fn run_deep(
         // SAFETY: the arguments are those that the evaluator expects.
         return unsafe { next(thread_state, frame, throwflag) };
     };
-    let stops = FUNCTIONS.count_deep_stop();
+    FUNCTIONS.count_deep_stop();
+    stop_earlier_if_often();
     // SAFETY: the arguments are CPython's, the lock is held here and again when the evaluator has returned, and a stub
     // passes its arguments on to the evaluator and its result back.
     unsafe {
@@ -94,9 +105,37 @@ pub unsafe extern "C" fn run_deep(
             None => next(thread_state, frame, throwflag),
         };
         take_back(python, thread_state, given);
-        resume(python, interpreter, stops >= MOST_STOPS);
+        resume(python, interpreter);
         result
     }
+}
+
+/// Where stubs stop on this thread; found out on the thread's first call.
+fn own_stack_limit() -> usize {
+    // SAFETY: a thread's words are its own.
+    let words = unsafe { &mut *thread::words() };
+    if words.stack_limit == usize::MAX {
+        let stack = sys::thread_stack();
+        words.stack_limit = stack_limit(stack);
+        words.stack_high = stack.map_or(here(), |(_, high)| high);
+        words.looked_at_ns = sys::monotonic_ns();
+    }
+    words.stack_limit
+}
+
+/// Counts a stop, and moves the place where stubs stop half way to the thread's base if there were many in a short time.
+fn stop_earlier_if_often() {
+    // SAFETY: a thread's words are its own.
+    let words = unsafe { &mut *thread::words() };
+    words.stops = words.stops.wrapping_add(1);
+    if !words.stops.is_multiple_of(MANY_STOPS) {
+        return;
+    }
+    let now = sys::monotonic_ns();
+    if now.saturating_sub(words.looked_at_ns) < SHORT_NS {
+        words.stack_limit += words.stack_high.saturating_sub(words.stack_limit) / 2;
+    }
+    words.looked_at_ns = now;
 }
 
 /// Fills the thread's count of C recursion up, and returns by how much.

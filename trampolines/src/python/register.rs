@@ -53,9 +53,7 @@ pub unsafe fn register(python: &CPython, frame: *mut Object, code: *mut Object, 
         let _error = KeepError::new(symbols);
         let mut scratch = Name::new();
         let globals: *mut Object = field(frame, python.layout.frame.globals);
-        // A missing name is no error. The key is an exact string, and so are the keys that have its hash.
-        let module = (symbols.dict_get)(globals, c"__name__".as_ptr());
-        let module = utf8(symbols, module, &mut scratch);
+        let module = utf8(symbols, module_name(symbols, globals), &mut scratch);
         let registration = Registration { python, index, module };
         match python.layout.code.qualname {
             Some(offset) => {
@@ -71,6 +69,31 @@ pub unsafe fn register(python: &CPython, frame: *mut Object, code: *mut Object, 
             }
         }
     }
+}
+
+/// `__name__` in a module's globals, or null. It is among the first keys, which a module is created with.
+///
+/// Not looked up but searched for: a look-up may ask keys of the program's own types whether they are equal.
+///
+/// # Safety
+/// The object is alive and the interpreter's lock is held.
+unsafe fn module_name(symbols: &Symbols, globals: *mut Object) -> *mut Object {
+    const MOST_KEYS: usize = 64;
+    let mut position = 0;
+    let [mut key, mut value] = [ptr::null_mut(); 2];
+    // SAFETY: the three places are valid to be written; an object that is no dictionary has no entries for PyDict_Next.
+    unsafe {
+        for _ in 0..MOST_KEYS {
+            if (symbols.dict_next)(globals, &mut position, &mut key, &mut value) == 0 {
+                break;
+            }
+            let is_text = code_object::type_of(key) == symbols.text_type;
+            if is_text && (symbols.text_equals)(key, c"__name__".as_ptr()) == 0 {
+                return value;
+            }
+        }
+    }
+    ptr::null_mut()
 }
 
 struct Registration<'a> {

@@ -58,7 +58,10 @@ symbols! {
         = c"PyUnstable_Code_SetExtra" or c"_PyCode_SetExtra";
     new_empty_code: unsafe extern "C" fn(*const c_char, *const c_char, c_int) -> *mut Object = c"PyCode_NewEmpty";
     get_attribute: unsafe extern "C" fn(*mut Object, *const c_char) -> *mut Object = c"PyObject_GetAttrString";
-    dict_get: unsafe extern "C" fn(*mut Object, *const c_char) -> *mut Object = c"PyDict_GetItemString";
+    text_type: *mut Object = c"PyUnicode_Type";
+    dict_next: unsafe extern "C" fn(*mut Object, *mut isize, *mut *mut Object, *mut *mut Object) -> c_int
+        = c"PyDict_Next";
+    text_equals: unsafe extern "C" fn(*mut Object, *const c_char) -> c_int = c"PyUnicode_CompareWithASCIIString";
     text_as_utf8: unsafe extern "C" fn(*mut Object, *mut isize) -> *const c_char = c"PyUnicode_AsUTF8AndSize";
     text_length: unsafe extern "C" fn(*mut Object) -> isize = c"PyUnicode_GetLength";
     text_character: unsafe extern "C" fn(*mut Object, isize) -> u32 = c"PyUnicode_ReadChar";

@@ -25,7 +25,8 @@ pub fn map_code(prefix: &str, token: Token, code: &[u8], copies: usize) -> Resul
     let mut left = copies;
     while left > 0 && in_block > 0 {
         let now = in_block.min(left);
-        file.write_all(block.get(..now * code.len()).unwrap_or_default())?;
+        let size = (copies - left) * code.len();
+        file.append(size, block.get(..now * code.len()).unwrap_or_default())?;
         left -= now;
     }
     file.seal()?;

@@ -114,8 +114,10 @@ fn write_rows(fde: &mut Bytes<'_>, of: &Description) {
 /// # Errors
 /// When there is no memory for the table.
 pub fn register(start: NonNull<u8>, stubs: usize) -> Result<(), Refused> {
-    // libgcc's and LLVM's unwinders both have it; a process without exceptions may have neither.
-    let Some(register_frame) = sys::symbol(c"__register_frame") else { return Ok(()) };
+    // A process without exceptions, such as most Pythons, may not have an unwinder, or not where everybody sees it.
+    let register_frame =
+        sys::symbol(c"__register_frame").or_else(|| sys::symbol_of_library(c"libgcc_s.so.1", c"__register_frame"));
+    let Some(register_frame) = register_frame else { return Ok(()) };
     let size = table_size(stubs);
     let table = sys::map_anonymous(size)?;
     // SAFETY: the memory was just mapped, is that long, and is handed over for good.

@@ -117,6 +117,15 @@ impl StubMemory {
         Ok(Stub(stub))
     }
 
+    /// Takes the stub back that was taken last, if nobody has seen it.
+    pub fn put_back(&mut self, stub: Stub) {
+        // SAFETY: as in `take`.
+        if self.next == Some(unsafe { stub.0.add(STUB_SIZE) }) {
+            self.next = Some(stub.0);
+            self.left += 1;
+        }
+    }
+
     /// Leaves what is left of the memory unused: its name is another process's.
     pub fn abandon(&mut self) {
         *self = StubMemory::new();

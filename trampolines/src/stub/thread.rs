@@ -14,6 +14,12 @@ pub struct ThreadWords {
     pub head: usize,
     /// Where stubs must stop: a stack pointer below this is too deep. The highest number until it has been found out.
     pub stack_limit: usize,
+    /// The address behind the highest of the thread's stack, or 0 until it has been found out.
+    pub stack_high: usize,
+    /// How often stubs were stopped on this thread because it was too deep.
+    pub stops: usize,
+    /// When `stops` was last looked at: CLOCK_MONOTONIC, nanoseconds.
+    pub looked_at_ns: u64,
 }
 
 /// The offset of [`ThreadWords::head`] from the thread pointer.
@@ -22,6 +28,7 @@ pub const HEAD: i32 = 0;
 pub const STACK_LIMIT: i32 = 8;
 
 const _: () = {
+    assert!(size_of::<ThreadWords>() == 40);
     assert!(core::mem::offset_of!(ThreadWords, head) == HEAD as usize);
     assert!(core::mem::offset_of!(ThreadWords, stack_limit) == STACK_LIMIT as usize);
 };
@@ -34,10 +41,13 @@ global_asm!(
     ".globl pronk_thread_words",
     ".hidden pronk_thread_words",
     ".type pronk_thread_words, %object",
-    ".size pronk_thread_words, 16",
+    ".size pronk_thread_words, 40",
     "pronk_thread_words:",
     ".quad 0",
     ".quad -1",
+    ".quad 0",
+    ".quad 0",
+    ".quad 0",
     ".popsection",
 );
 
