@@ -181,6 +181,26 @@ fn within_file_size_limit(size: usize) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Reads the beginning of a file.
+pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Refused> {
+    let file = File::open(path, libc::O_RDONLY | libc::O_CLOEXEC)?;
+    let mut len = 0;
+    loop {
+        let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) else { break };
+        // SAFETY: the pointer and the length are those of a slice.
+        let got = unsafe { libc::read(file.0, rest.as_mut_ptr().cast(), rest.len()) };
+        match usize::try_from(got) {
+            Ok(0) => break,
+            Ok(got) => len += got,
+            Err(_) => match refused("read") {
+                Refused { errno: libc::EINTR, .. } => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(buffer.get(..len).unwrap_or_default())
+}
+
 /// Removes a file.
 pub fn remove(path: &CStr) {
     // SAFETY: the path is zero-terminated. A file that cannot be removed is left to whoever cleans the directory.

@@ -190,9 +190,8 @@ fn compare(interpreter: &Interpreter, callables: &[Callable], evaluations: &Eval
     for callable in callables {
         let Callable { label, code, runs, expected } = callable;
         let counted = evaluations.through_stub_of.get(code).copied().unwrap_or(0);
-        let led_round = LED_ROUND
-            .iter()
-            .any(|led| led.labels.contains(&label.as_str()) && led.versions.contains(&version));
+        let led_round =
+            LED_ROUND.iter().any(|led| led.labels.contains(&label.as_str()) && led.versions.contains(&version));
         if led_round && counted == *expected {
             complaints.push(format!("{label} is not led round the hook, though it is listed"));
         }

@@ -50,7 +50,6 @@ WAYS = {
     "partial": lambda step: functools.partial(step)(),
     "generator": lambda step: list(generator(step)),
     "eval": lambda step: eval("step()"),
-    "unpacked": lambda step: step(*(), **{}),
 }
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@
 //! initialization (documentation of the C API, `PyImport_ExtendInittab`). A copy of it, in which the initializer of one
 //! module is wrapped, takes its place.
 //!
-//! `_abc` is that module. The standard streams need it, so every interpreter imports it, before it looks for anything of
-//! the user's. And it is late enough: `-X perf` sets its own evaluator before that, and up to 3.14 ends the program if
-//! there is one already (Python/pylifecycle.c, `init_interp_main`).
+//! That module is [`EARLY`], or [`LATE`] where CPython's own support for perf comes first.
 
 use super::code_object::type_of;
 use super::refusal::Refusal;
@@ -23,8 +21,12 @@ struct Entry {
     initialize: Option<unsafe extern "C" fn() -> *mut Object>,
 }
 
-/// The module whose initializer is wrapped.
-const MODULE: &CStr = c"_abc";
+/// `importlib._bootstrap` imports it in every interpreter, before any module that is written in Python is found.
+const EARLY: &CStr = c"_weakref";
+/// `-X perf` sets an evaluator of its own while the interpreter starts, and up to 3.14 ends the program if there is one
+/// already (Python/pylifecycle.c, `init_interp_main`). This module comes later: the standard streams need it up to 3.13,
+/// and `site` does.
+const LATE: &CStr = c"_abc";
 
 struct Wrapped {
     original: unsafe extern "C" fn() -> *mut Object,
@@ -33,11 +35,11 @@ struct Wrapped {
 
 static WRAPPED: Once<Wrapped> = Once::new();
 
-/// Arranges for `on_start` to be called by every interpreter that starts from now on.
+/// Arranges for `on_start` to be called by every interpreter that starts from now on, `late` in its start or early.
 ///
 /// # Errors
 /// Why that cannot be done.
-pub fn wrap(on_start: fn()) -> Result<(), Refusal> {
+pub fn wrap(on_start: fn(), late: bool) -> Result<(), Refusal> {
     let Some(table) = sys::symbol(c"PyImport_Inittab") else {
         return Err(Refusal::Missing(c"PyImport_Inittab"));
     };
@@ -47,13 +49,14 @@ pub fn wrap(on_start: fn()) -> Result<(), Refusal> {
     unsafe {
         let first = table.read();
         if first.is_null() {
-            return Err(Refusal::NotBuiltIn(MODULE));
+            return Err(Refusal::NotBuiltIn(EARLY));
         }
         let entries = (0..).take_while(|&at| !(*first.add(at)).name.is_null()).count();
-        let module = (0..entries).find(|&at| CStr::from_ptr((*first.add(at)).name) == MODULE);
+        let name = if late { LATE } else { EARLY };
+        let module = (0..entries).find(|&at| CStr::from_ptr((*first.add(at)).name) == name);
         let original = module.and_then(|at| (*first.add(at)).initialize);
         let (Some(module), Some(original)) = (module, original) else {
-            return Err(Refusal::NotBuiltIn(MODULE));
+            return Err(Refusal::NotBuiltIn(name));
         };
         let copy = sys::map_anonymous((entries + 1) * size_of::<Entry>()).map_err(Refusal::Memory)?;
         let copy = copy.cast::<Entry>().as_ptr();

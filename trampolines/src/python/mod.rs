@@ -7,6 +7,7 @@ mod hook_code;
 mod inittab;
 mod interpreters;
 mod layout;
+mod perf_support;
 mod recursion;
 mod refusal;
 mod register;
@@ -50,7 +51,7 @@ pub fn start() {
     match find_python(version, session) {
         Ok(python) => {
             CPYTHON.set(python);
-            if let Err(why) = inittab::wrap(on_interpreter_start) {
+            if let Err(why) = inittab::wrap(on_interpreter_start, perf_support::comes_first(version)) {
                 refuse(&session, version, why);
             }
         }
