@@ -185,8 +185,7 @@ fn within_file_size_limit(size: usize) -> Result<(), Refused> {
 pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Refused> {
     let file = File::open(path, libc::O_RDONLY | libc::O_CLOEXEC)?;
     let mut len = 0;
-    loop {
-        let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) else { break };
+    while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
         // SAFETY: the pointer and the length are those of a slice.
         let got = unsafe { libc::read(file.0, rest.as_mut_ptr().cast(), rest.len()) };
         match usize::try_from(got) {
