@@ -1,6 +1,6 @@
 //! What the tests share: running pronk, waiting without guessing, and a profile whose every number is known.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod python;
 

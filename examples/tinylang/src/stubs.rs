@@ -4,7 +4,7 @@
 //! A stub hands three words to the evaluator as they are. Here the second one is the address of a [`Call`] that is on the
 //! stack of [`FunctionStub::call`] and stays there until the stub returns; the evaluator is the only one that makes a
 //! reference of it.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the one module that calls stubs")]
 
 use pronk_trampolines::functions::Functions;
 use pronk_trampolines::stub::Stub;

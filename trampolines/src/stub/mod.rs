@@ -14,7 +14,7 @@ pub(crate) mod disassembly;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, target_arch = "x86_64"))]
-mod x86_64;
+pub(crate) mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as native;

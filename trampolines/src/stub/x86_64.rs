@@ -45,11 +45,14 @@ pub const fn stub_code(head: i32) -> [u8; STUB_SIZE] {
     ]
 }
 
-const BEFORE_FRAME: UnwindRow =
+/// Before a frame is pushed, and when it has been left.
+pub const BEFORE_FRAME: UnwindRow =
     UnwindRow { cfa: Cfa::StackPointer(8), frame_pointer: Saved::InRegister, return_address: Saved::BelowCfa(8) };
-const FRAME_POINTER_PUSHED: UnwindRow =
+/// When the caller's frame pointer has been pushed.
+pub const FRAME_POINTER_PUSHED: UnwindRow =
     UnwindRow { cfa: Cfa::StackPointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
-const IN_FRAME: UnwindRow =
+/// When the frame pointer is the frame's own.
+pub const IN_FRAME: UnwindRow =
     UnwindRow { cfa: Cfa::FramePointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
 
 /// How to unwind from each instruction of a stub.

@@ -1,7 +1,8 @@
 //! The hook for x86-64. `aarch64.rs` mirrors this file.
 
 use super::{Assembler, HOOK_SIZE, Parameters};
-use crate::stub::{Cfa, Saved, UnwindEntry, UnwindRow};
+use crate::stub::UnwindEntry;
+use crate::stub::x86_64::{BEFORE_FRAME, FRAME_POINTER_PUSHED, IN_FRAME};
 
 /// Where the slow path begins: behind the longest fast path.
 const SLOW: usize = 112;
@@ -61,13 +62,6 @@ fn jump_to_slow(code: &mut Assembler, opcode: u8) {
     let displacement = SLOW - (code.position() + 2);
     code.put(&[opcode, displacement as u8]);
 }
-
-const BEFORE_FRAME: UnwindRow =
-    UnwindRow { cfa: Cfa::StackPointer(8), frame_pointer: Saved::InRegister, return_address: Saved::BelowCfa(8) };
-const FRAME_POINTER_PUSHED: UnwindRow =
-    UnwindRow { cfa: Cfa::StackPointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
-const IN_FRAME: UnwindRow =
-    UnwindRow { cfa: Cfa::FramePointer(16), frame_pointer: Saved::BelowCfa(16), return_address: Saved::BelowCfa(8) };
 
 /// How to unwind from each instruction of a hook.
 pub const HOOK_UNWIND_TABLE: &[UnwindEntry] = &[

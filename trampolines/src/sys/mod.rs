@@ -1,0 +1,154 @@
+//! The system calls that the crate needs, without the program's heap.
+//!
+//! # Safety
+//! All `unsafe` of this module is calls into libc with arguments that it makes itself or that its types guarantee.
+
+mod file;
+mod fork;
+mod text;
+
+pub use file::{File, FileIdentity, read, remove};
+pub use fork::fork_generation;
+pub use text::{PathText, Text};
+
+use crate::wire::Token;
+use core::ffi::{CStr, c_void};
+use core::fmt;
+use core::ptr::{self, NonNull};
+
+/// A system call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What was attempted, such as `memfd_create`.
+    pub what: &'static str,
+    /// The value of `errno`.
+    pub errno: i32,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed with errno {}", self.what, self.errno)
+    }
+}
+
+fn refused(what: &'static str) -> Refused {
+    // SAFETY: errno's location is valid for the calling thread.
+    Refused { what, errno: unsafe { *libc::__errno_location() } }
+}
+
+/// Keeps `errno` as the program left it while pronk makes system calls in the middle of it.
+#[derive(Debug)]
+pub struct KeepErrno(i32);
+
+impl KeepErrno {
+    /// Remembers `errno`; it is put back on drop.
+    pub fn new() -> KeepErrno {
+        // SAFETY: errno's location is valid for the calling thread.
+        KeepErrno(unsafe { *libc::__errno_location() })
+    }
+}
+
+impl Drop for KeepErrno {
+    fn drop(&mut self) {
+        // SAFETY: errno's location is valid for the calling thread.
+        unsafe { *libc::__errno_location() = self.0 }
+    }
+}
+
+/// Fresh zeroed memory that belongs to this process only.
+pub fn map_anonymous(size: usize) -> Result<NonNull<u8>, Refused> {
+    map(size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+}
+
+fn map(size: usize, protection: i32, flags: i32, descriptor: i32) -> Result<NonNull<u8>, Refused> {
+    // SAFETY: without MAP_FIXED a new mapping disturbs no other memory.
+    let address = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, descriptor, 0) };
+    if address == libc::MAP_FAILED {
+        return Err(refused("mmap"));
+    }
+    NonNull::new(address.cast()).ok_or(Refused { what: "mmap", errno: 0 })
+}
+
+/// Gives memory of [`map_anonymous`] back.
+///
+/// # Safety
+/// The memory is one whole mapping of that size, and nobody uses it any more.
+pub unsafe fn unmap(address: NonNull<u8>, size: usize) {
+    // SAFETY: as promised by the caller.
+    unsafe { libc::munmap(address.as_ptr().cast(), size) };
+}
+
+/// The time that never goes back: CLOCK_MONOTONIC, nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is valid to be written.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+}
+
+/// The id of this process.
+pub fn process_id() -> u32 {
+    // SAFETY: getpid has no preconditions.
+    unsafe { libc::getpid() as u32 }
+}
+
+/// Lets other threads run.
+pub fn yield_processor() {
+    // SAFETY: sched_yield has no preconditions.
+    unsafe { libc::sched_yield() };
+}
+
+/// A random token; of the time and the process id where the kernel has no random numbers to give.
+pub fn random_token() -> Token {
+    let mut bytes = [0; 8];
+    // SAFETY: the buffer is as long as said.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast::<c_void>(), bytes.len(), libc::GRND_NONBLOCK) };
+    match got {
+        8 => Token(u64::from_ne_bytes(bytes)),
+        _ => Token(monotonic_ns().rotate_left(20) ^ u64::from(process_id())),
+    }
+}
+
+/// A copy of a variable of the environment. `None` when it is not set or too long for a path.
+///
+/// To be called while no other thread changes the environment, as before `main`.
+pub fn environment(name: &CStr) -> Option<PathText> {
+    // SAFETY: getenv returns null or a zero-terminated text that stays as long as the variable is not changed.
+    let value = unsafe {
+        let value = libc::getenv(name.as_ptr());
+        (!value.is_null()).then(|| CStr::from_ptr(value))?
+    };
+    let mut copy = PathText::new();
+    copy.push(value.to_bytes()).then_some(copy)
+}
+
+/// The address of a symbol in a library that is loaded already, even if it is not visible to the whole process.
+pub fn symbol_of_library(library: &CStr, name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the texts are zero-terminated. RTLD_NOLOAD loads nothing; the library keeps one user more, for good, as
+    // suits somebody who keeps an address in it.
+    unsafe {
+        let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if handle.is_null() { None } else { NonNull::new(libc::dlsym(handle, name.as_ptr())) }
+    }
+}
+
+/// The address of a symbol in the process, from any library that is loaded.
+pub fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the name is zero-terminated.
+    NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+}
+
+/// The stack of the calling thread: its lowest address, and the address behind its highest.
+pub fn thread_stack() -> Option<(usize, usize)> {
+    // SAFETY: the attributes are initialised by pthread_getattr_np before they are read, and destroyed after.
+    unsafe {
+        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
+        if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) != 0 {
+            return None;
+        }
+        let (mut low, mut size) = (ptr::null_mut(), 0);
+        let got = libc::pthread_attr_getstack(&attributes, &mut low, &mut size);
+        libc::pthread_attr_destroy(&mut attributes);
+        (got == 0).then_some((low as usize, (low as usize).wrapping_add(size)))
+    }
+}
