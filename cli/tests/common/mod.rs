@@ -9,7 +9,7 @@ use pronk_symbolizer::profile::*;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -21,6 +21,7 @@ pub struct Place(TempDir);
 
 impl Place {
     pub fn new() -> Place {
+        heed_interrupts();
         Place(tempfile::Builder::new().prefix("place").tempdir().unwrap())
     }
 
@@ -76,6 +77,18 @@ impl Place {
         std::fs::write(&path, bytes).unwrap();
         path
     }
+}
+
+/// Lets the test's children be interrupted, as programs that are started from a terminal are: a shell without job
+/// control starts what is in the background with SIGINT and SIGQUIT ignored (POSIX, "Asynchronous Lists").
+fn heed_interrupts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: the default action is set; the test itself has no handlers.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    });
 }
 
 /// Runs a command to its end.
