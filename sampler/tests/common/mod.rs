@@ -13,10 +13,16 @@ use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A process runs one session at a time.
+/// A process runs one session at a time. It heeds interrupts, as one that is started from a terminal does: a shell
+/// without job control starts what is in the background with SIGINT and SIGQUIT ignored (POSIX, "Asynchronous Lists").
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: the default action is set, while no session has its own.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    alone
 }
 
 /// A compiled program, in a directory that goes with it.
