@@ -2,7 +2,7 @@
 //!
 //! A recording knows no names. It is made of tables that refer to each other by index, so that a sample is a few words.
 
-use pronk_trampolines::wire::{CodeKind, Token};
+use pronk_trampolines::wire::{CodeKind, LineTableFormat, Token};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +37,8 @@ index! {
     MappingId
     /// Position in [`StackTable`].
     StackId
+    /// Position in [`Recording::codes`].
+    CodeId
 }
 
 /// One finished session.
@@ -58,6 +60,8 @@ pub struct Recording {
     pub threads: Vec<Thread>,
     /// Every executable mapping in which a sample has an address.
     pub mappings: Vec<Mapping>,
+    /// Every code object that a [`Frame::Python`] refers to.
+    pub codes: Vec<PythonCode>,
     /// The stacks of the samples.
     pub stacks: StackTable,
     /// The samples, by time within each thread.
@@ -153,6 +157,23 @@ pub struct MappedFile {
     pub build_id: Option<Vec<u8>>,
 }
 
+/// A code object of CPython's, as the agent found it. The texts are copies of the interpreter's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PythonCode {
+    /// The module's name; empty where it is not known.
+    pub module: String,
+    /// The qualified name.
+    pub qualname: String,
+    /// `co_filename`.
+    pub file: String,
+    /// The line on which the function begins.
+    pub first_line: u32,
+    /// How to read `line_table`.
+    pub line_table_format: LineTableFormat,
+    /// Which instruction is on which line.
+    pub line_table: Vec<u8>,
+}
+
 /// One frame of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Frame {
@@ -162,6 +183,9 @@ pub enum Frame {
     Native(MappingId, Code),
     /// A stub, by the address of its first byte, in a mapping of stubs. The stub's name is the function's.
     Stub(MappingId, Address),
+    /// A frame of the interpreter's, by its code object and by the offset in the bytecode, in bytes, of the instruction
+    /// that was being executed; `None` before the first one.
+    Python(CodeId, Option<u32>),
     /// An address in no mapping that is known.
     Unmapped(Code),
     /// Frames are missing here: the native code between the neighbours could not be unwound.

@@ -146,6 +146,7 @@ impl Session {
             processes: Vec::new(),
             threads: Vec::new(),
             mappings: Vec::new(),
+            codes: Vec::new(),
             stacks: Default::default(),
             samples: Vec::new(),
             losses: Losses::default(),

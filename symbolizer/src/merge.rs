@@ -5,7 +5,7 @@ use crate::native::{DEBUG_ROOT, KERNEL, Kernel, Module, Place};
 use crate::profile::{self, Category, FrameId, Meta, Profile, Quality, StackId};
 use crate::registry::Registries;
 use crate::tables::{FunctionText, Tables};
-use pronk_sampler::recording::{self, Address, Frame, MappedObject, Mapping, MappingId, Recording};
+use pronk_sampler::recording::{self, Address, CodeId, Frame, MappedObject, Mapping, MappingId, Recording};
 use pronk_trampolines::wire::CodeKind;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -186,6 +186,7 @@ impl<'a> Names<'a> {
             Frame::Kernel(code) => self.kernel(code.lookup()),
             Frame::Native(mapping, code) => self.native(mapping, code.lookup(), at_root),
             Frame::Stub(mapping, address) => self.stub(mapping, address),
+            Frame::Python(code, _) => self.python(code),
             Frame::Unmapped(code) => {
                 self.unresolved.insert((usize::MAX, code.lookup().0));
                 self.single(UNMAPPED, None, Category::Native)
@@ -224,6 +225,25 @@ impl<'a> Names<'a> {
             name: &function.name,
             file: function.file.as_deref(),
             first_line: function.first_line,
+            binary: None,
+            category: Category::Python,
+        };
+        let function = self.tables.function(text);
+        Named { frames: [self.tables.frame(function, None, false)].into(), starts: false }
+    }
+
+    fn python(&mut self, id: CodeId) -> Named {
+        let Some(code) = self.recording.codes.get(id.index()) else {
+            return self.single(UNMAPPED, None, Category::Python);
+        };
+        let name = match code.module.is_empty() {
+            true => code.qualname.clone(),
+            false => format!("{}.{}", code.module, code.qualname),
+        };
+        let text = FunctionText {
+            name: &name,
+            file: (!code.file.is_empty()).then_some(code.file.as_str()),
+            first_line: (code.first_line != 0).then_some(code.first_line),
             binary: None,
             category: Category::Python,
         };

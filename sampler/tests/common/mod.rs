@@ -116,6 +116,7 @@ impl Names {
             Frame::Stub(mapping, address) => {
                 format!("stub{}", (address.0 - recording.mappings[mapping.index()].start.0) / 64)
             }
+            Frame::Python(code, _) => recording.codes[code.index()].qualname.clone(),
             Frame::Native(mapping, code) => {
                 let mapping = &recording.mappings[mapping.index()];
                 match &mapping.object {

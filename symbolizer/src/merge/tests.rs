@@ -125,6 +125,7 @@ impl Session {
                 mapping(0x80_0000, 0x2000, file("/opt/fast.so (deleted)", None)),
                 mapping(0xa0_0000, 0, MappedObject::Anonymous("//anon".to_owned())),
             ],
+            codes: Vec::new(),
             stacks: StackTable::default(),
             samples: Vec::new(),
             losses: Losses::default(),

@@ -6,10 +6,16 @@
 //! as an event of the kernel's) knows which registry names its addresses, whatever pid namespace the process is in.
 
 mod registry;
+mod ring;
+mod sample;
+mod settings;
 mod token;
 
 pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status};
 pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, VERSION};
+pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord, RingStatus};
+pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
+pub use settings::{DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings};
 pub use token::{ParseTokenError, Token};
 
 /// The environment variable that names the session's directory to the agent.

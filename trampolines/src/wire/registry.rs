@@ -111,7 +111,7 @@ pub enum RecordKind {
 }
 
 /// The format of a function's line table, by the CPython versions that use it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum LineTableFormat {
     /// No line table.

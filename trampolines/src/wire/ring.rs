@@ -1,0 +1,139 @@
+//! The ring: a file in shared memory through which a process's samples go to the profiler.
+//!
+//! ```text
+//! 0                 RING_DATA
+//! | RingHeader      | data: a power of two of bytes, used over and over                     |
+//! ```
+//!
+//! Positions in the data only ever rise; the byte of a position is at `position % capacity`. Records lie between
+//! [`RingHeader::tail`] and [`RingHeader::head`], each whole: one that would reach over the end has a padding record before
+//! it. Many threads write, from signal handlers, and one process reads:
+//!
+//! - A writer moves `head` by compare-and-exchange, which gives it room that nobody else has; fills it; and stores
+//!   [`RingRecord::size`] last, with release ordering.
+//! - The reader stops at the first size that is zero: what is behind it is not finished. It copies a record, fills its room
+//!   with zeros, and moves `tail`, with release ordering. So all free room is zero, and a size that is not zero is new.
+//!
+//! A ring is named `<token>.ring`, with the token of the process's stubs, in the directory that the settings name. All
+//! numbers are in the byte order of the machine.
+
+use core::mem::{offset_of, size_of};
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// The first eight bytes of a ring.
+pub const RING_MAGIC: [u8; 8] = *b"PRONKRNG";
+/// The version of the format that this crate reads and writes.
+pub const RING_VERSION: u32 = 1;
+/// The extension of a ring's file.
+pub const RING_EXTENSION: &str = "ring";
+/// Where the data begins, in bytes.
+pub const RING_DATA: usize = 4096;
+
+/// What became of the sampling in a process: the values of [`RingHeader::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RingStatus {
+    /// Samples are taken.
+    Sampling = 0,
+    /// The process has ended by itself, and writes no more.
+    Ended = 1,
+    /// The program has taken the signal for itself, so no more samples are taken.
+    SignalTaken = 2,
+}
+
+impl RingStatus {
+    /// The status that a number stands for.
+    pub const fn from_raw(raw: u32) -> Option<RingStatus> {
+        match raw {
+            0 => Some(RingStatus::Sampling),
+            1 => Some(RingStatus::Ended),
+            2 => Some(RingStatus::SignalTaken),
+            _ => None,
+        }
+    }
+}
+
+/// The head of a ring. What a writer changes often, what the reader changes, and the rest have a cache line each.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct RingHeader {
+    /// [`RING_MAGIC`].
+    pub magic: [u8; 8],
+    /// [`RING_VERSION`].
+    pub version: u32,
+    /// [`RING_DATA`].
+    pub header_size: u32,
+    /// The ring's token, which is also in the file's name.
+    pub token: u64,
+    /// The process's id in its own pid namespace.
+    pub pid: u32,
+    /// The id of the process that made it.
+    pub parent_pid: u32,
+    /// When the ring was made: CLOCK_MONOTONIC, nanoseconds.
+    pub created_ns: u64,
+    /// The bytes of data; a power of two.
+    pub capacity: u64,
+    /// The address of `_PyEval_EvalFrameDefault`.
+    pub evaluator: u64,
+    /// CPython's `PY_VERSION_HEX`.
+    pub python_hexversion: u32,
+    /// The signal that brings samples.
+    pub signal: u32,
+    /// The [`super::Driver`] of the process's first thread.
+    pub driver: u32,
+    /// A [`RingStatus`].
+    pub status: AtomicU32,
+    /// The time that a sample stands for, in nanoseconds.
+    pub period_ns: u64,
+    /// The token of the ring of the process that this one was forked from, or 0.
+    pub forked_from: u64,
+    /// The kernel's name of the process, filled up with zeros.
+    pub name: [u8; 16],
+
+    /// Up to which position writers have reserved room.
+    pub head: RingLine,
+    /// Up to which position the reader has made room again.
+    pub tail: RingLine,
+
+    /// Samples that found no room.
+    pub lost: AtomicU64,
+    /// How often a torn state was met, and the sample taken again a moment later.
+    pub retaken: AtomicU64,
+    /// Samples that were still torn when they had been taken again often enough.
+    pub torn: AtomicU64,
+    /// Code objects that found no room in the table of those that are known.
+    pub unregistered: AtomicU64,
+    /// Threads that were refused the driver that was asked for, and have the timer.
+    pub other_driver: AtomicU64,
+    /// Threads that could not be sampled, because the system gave no memory or no timer.
+    pub unsampled_threads: AtomicU64,
+    /// Periods that passed while the signal was held back (blocked), for which there is no sample.
+    pub held_back: AtomicU64,
+}
+
+/// A position, alone in its cache line.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct RingLine(pub AtomicU64);
+
+const _: () = {
+    assert!(size_of::<RingHeader>() <= RING_DATA);
+    assert!(size_of::<RingLine>() == 64);
+    assert!(offset_of!(RingHeader, created_ns) == 32);
+    assert!(offset_of!(RingHeader, period_ns) == 72);
+    assert!(offset_of!(RingHeader, head) == 128);
+    assert!(offset_of!(RingHeader, tail) == 192);
+    assert!(offset_of!(RingHeader, lost) == 256);
+};
+
+/// What every record of a ring begins with.
+#[derive(Debug)]
+#[repr(C, align(8))]
+pub struct RingRecord {
+    /// The size of the whole record in bytes, a multiple of 8; 0 while it is being written.
+    pub size: AtomicU32,
+    /// A [`super::RingRecordKind`].
+    pub kind: AtomicU32,
+}
+
+const _: () = assert!(size_of::<RingRecord>() == 8);

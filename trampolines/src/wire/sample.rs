@@ -1,0 +1,130 @@
+//! What a ring's records hold.
+//!
+//! A thread's samples build on each other: a sample carries what is not as it was in the thread's sample before, and the
+//! number of frames and the addresses of the stack that are. The first sample of a thread carries everything.
+//! A sample that found no room in the ring was never there: the next one builds on the last one that did.
+
+use core::mem::size_of;
+
+/// What a record of a ring is about. Readers pass over kinds that they do not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RingRecordKind {
+    /// Nothing: room at the ring's end in which the next record did not fit.
+    Padding = 1,
+    /// A [`SampleRecord`], the stack, the [`FrameLink`]s, the addresses in the kernel.
+    Sample = 2,
+    /// A [`super::FunctionRecord`] and its texts: the function of a code object. Its `stub` is the number by which
+    /// [`FrameLink::code`] refers to it. A number may be used before its record is there, and may be said twice.
+    Code = 3,
+    /// A [`ThreadRecord`]: a thread begins.
+    ThreadStart = 4,
+    /// A [`ThreadRecord`]: a thread ends.
+    ThreadEnd = 5,
+    /// Lines of `/proc/self/maps`: the executable mappings of the process.
+    Mappings = 6,
+}
+
+impl RingRecordKind {
+    /// The kind that a number stands for.
+    pub const fn from_raw(raw: u32) -> Option<RingRecordKind> {
+        match raw {
+            1 => Some(RingRecordKind::Padding),
+            2 => Some(RingRecordKind::Sample),
+            3 => Some(RingRecordKind::Code),
+            4 => Some(RingRecordKind::ThreadStart),
+            5 => Some(RingRecordKind::ThreadEnd),
+            6 => Some(RingRecordKind::Mappings),
+            _ => None,
+        }
+    }
+}
+
+/// Flags of a [`SampleRecord`].
+pub mod sample_flags {
+    /// The frame links could not be read whole, even when the sample was taken again: those that it has are the newest.
+    pub const TORN: u32 = 1;
+    /// The copy of the stack ended because it was full, not because the stack did.
+    pub const STACK_CUT: u32 = 2;
+    /// There were more frame links than are kept; the oldest are missing.
+    pub const LINKS_CUT: u32 = 4;
+    /// The thread waited in a system call, or had just left it.
+    pub const IN_SYSTEM_CALL: u32 = 8;
+}
+
+/// The number of registers in a sample.
+pub const REGISTERS: usize = 17;
+
+/// One sample. Behind it come `stack_new` bytes of the stack, `links_new` of [`FrameLink`], and `kernel` addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct SampleRecord {
+    /// When: CLOCK_MONOTONIC, nanoseconds.
+    pub time_ns: u64,
+    /// The thread's id in its own pid namespace.
+    pub tid: u32,
+    /// How many samples of this thread there were before, modulo 2^32.
+    pub sequence: u32,
+    /// How many periods it stands for, at least 1.
+    pub weight: u32,
+    /// See [`sample_flags`].
+    pub flags: u32,
+    /// How long the handler ran, in nanoseconds.
+    pub handler_ns: u32,
+    /// How many addresses in the kernel it has, the newest first.
+    pub kernel: u32,
+    /// The thread's context; 0 is none.
+    pub context: u64,
+    /// The instruction pointer, then the general registers by their DWARF numbers (x86-64 psABI 1.0, figure 3.36).
+    pub registers: [u64; REGISTERS],
+    /// The address behind the copy of the stack, which begins at the stack pointer, rounded down to a multiple of 8.
+    pub stack_end: u64,
+    /// The bytes of that copy, from its beginning, that this record carries; a multiple of 8. The rest, up to
+    /// `stack_end`, is as in the thread's sample before.
+    pub stack_new: u32,
+    /// The frame links that this record carries, the newest first.
+    pub links_new: u32,
+    /// How many of the oldest frame links of the thread's sample before are still there, below the new ones.
+    pub links_kept: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<SampleRecord>() == 200);
+
+/// One link of the chain of interpreter frames: a frame, or the border between two calls of the evaluator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct FrameLink {
+    /// The number of the frame's code object, or 0 for a border: all frames that are newer than it, up to the border
+    /// before, ran in one call of `_PyEval_EvalFrameDefault`.
+    pub code: u32,
+    /// The offset of the instruction in the frame's bytecode, in bytes; [`NO_INSTRUCTION`] before the first one.
+    pub instruction: u32,
+    /// Of a border: an address within the evaluator's native frame, or 0 where the version keeps none there. Of a frame:
+    /// the address of the interpreter's frame.
+    pub address: u64,
+}
+
+const _: () = assert!(size_of::<FrameLink>() == 16);
+
+/// A frame that has yet to execute its first instruction.
+pub const NO_INSTRUCTION: u32 = u32::MAX;
+
+/// A thread begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct ThreadRecord {
+    /// When: CLOCK_MONOTONIC, nanoseconds.
+    pub time_ns: u64,
+    /// The CPU time that the thread has used, in nanoseconds.
+    pub cpu_ns: u64,
+    /// The thread's id in its own pid namespace.
+    pub tid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The kernel's name of the thread, filled up with zeros.
+    pub name: [u8; 16],
+}
+
+const _: () = assert!(size_of::<ThreadRecord>() == 40);

@@ -1,0 +1,152 @@
+//! What the profiler asks of the agents in a session: a file in the session's directory, written before the command starts.
+//!
+//! Without the file an agent runs functions through stubs and takes no samples: somebody outside does.
+
+use core::mem::{offset_of, size_of};
+
+/// The file's name in the session's directory.
+pub const SETTINGS_FILE: &str = "settings";
+/// The first eight bytes of the file.
+pub const SETTINGS_MAGIC: [u8; 8] = *b"PRONKSET";
+/// The version of the format that this crate reads and writes.
+pub const SETTINGS_VERSION: u32 = 1;
+/// The room for [`Settings::ring_directory`], in bytes.
+pub const DIRECTORY_SIZE: usize = 256;
+
+/// Which moments of a thread are sampled: the values of [`Settings::mode`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// Those in which it is on a processor. A sample stands for a period of its CPU time.
+    #[default]
+    Cpu = 0,
+    /// All. A sample stands for a period of time on the clock.
+    Wall = 1,
+    /// Those in which it holds the global interpreter lock. A sample stands for a period of its CPU time.
+    Gil = 2,
+}
+
+impl Mode {
+    /// The mode that a number stands for.
+    pub const fn from_raw(raw: u32) -> Option<Mode> {
+        match raw {
+            0 => Some(Mode::Cpu),
+            1 => Some(Mode::Wall),
+            2 => Some(Mode::Gil),
+            _ => None,
+        }
+    }
+}
+
+/// What drives the handler: the values of [`Settings::driver`] and of [`super::RingHeader::driver`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Driver {
+    /// A monotonic timer for each thread, weighed by the thread's CPU clock.
+    #[default]
+    Timer = 0,
+    /// A perf event on each thread itself that counts its time in the kernel, too.
+    PerfEvent = 1,
+}
+
+impl Driver {
+    /// The driver that a number stands for.
+    pub const fn from_raw(raw: u32) -> Option<Driver> {
+        match raw {
+            0 => Some(Driver::Timer),
+            1 => Some(Driver::PerfEvent),
+            _ => None,
+        }
+    }
+}
+
+/// The file.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub struct Settings {
+    /// [`SETTINGS_MAGIC`].
+    pub magic: [u8; 8],
+    /// [`SETTINGS_VERSION`].
+    pub version: u32,
+    /// A [`Mode`].
+    pub mode: u32,
+    /// The time that a sample stands for, in nanoseconds.
+    pub period_ns: u64,
+    /// The bytes of data that each process's ring has; a power of two.
+    pub ring_size: u64,
+    /// The [`Driver`] to use; where a thread is refused it, the timer does.
+    pub driver: u32,
+    /// Whether samples have the kernel's part of the stack: 0 or 1. Needs [`Driver::PerfEvent`].
+    pub kernel: u32,
+    /// Whether functions run through stubs: 0 or 1.
+    pub stubs: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The directory for rings, zero-terminated.
+    pub ring_directory: [u8; DIRECTORY_SIZE],
+}
+
+const _: () = {
+    assert!(size_of::<Settings>() == 48 + DIRECTORY_SIZE);
+    assert!(offset_of!(Settings, ring_directory) == 48);
+};
+
+impl Settings {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> [u8; size_of::<Settings>()] {
+        // SAFETY: the structure is plain data without padding, as the assertion on its size and the order of its fields
+        // show.
+        unsafe { core::mem::transmute::<Settings, [u8; size_of::<Settings>()]>(*self) }
+    }
+
+    /// Reads the bytes of a file. `None` when they are not settings of this version, or ask for what there is not.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Settings> {
+        let bytes: [u8; size_of::<Settings>()] = bytes.try_into().ok()?;
+        // SAFETY: every pattern of bits is a valid value of the structure.
+        let settings = unsafe { core::mem::transmute::<[u8; size_of::<Settings>()], Settings>(bytes) };
+        let known = settings.magic == SETTINGS_MAGIC && settings.version == SETTINGS_VERSION;
+        let sound = Mode::from_raw(settings.mode).is_some()
+            && Driver::from_raw(settings.driver).is_some()
+            && settings.period_ns > 0
+            && settings.ring_size.is_power_of_two()
+            && settings.ring_directory.contains(&0);
+        (known && sound).then_some(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_back_as_they_were_and_others_are_refused() {
+        let mut settings = Settings {
+            magic: SETTINGS_MAGIC,
+            version: SETTINGS_VERSION,
+            mode: Mode::Wall as u32,
+            period_ns: 1_000_000,
+            ring_size: 1 << 20,
+            driver: Driver::PerfEvent as u32,
+            kernel: 1,
+            stubs: 0,
+            reserved: 0,
+            ring_directory: [0; DIRECTORY_SIZE],
+        };
+        settings.ring_directory[..4].copy_from_slice(b"/tmp");
+        let read = Settings::from_bytes(&settings.to_bytes()).unwrap();
+        assert_eq!(read.to_bytes(), settings.to_bytes());
+        let refused = |change: fn(&mut Settings)| {
+            let mut changed = settings;
+            change(&mut changed);
+            Settings::from_bytes(&changed.to_bytes()).is_none()
+        };
+        assert!(refused(|s| s.magic[0] = 0));
+        assert!(refused(|s| s.version = 2));
+        assert!(refused(|s| s.mode = 9));
+        assert!(refused(|s| s.driver = 9));
+        assert!(refused(|s| s.period_ns = 0));
+        assert!(refused(|s| s.ring_size = 1000));
+        assert!(refused(|s| s.ring_directory = [b'a'; DIRECTORY_SIZE]));
+        assert!(Settings::from_bytes(&settings.to_bytes()[1..]).is_none());
+    }
+}
