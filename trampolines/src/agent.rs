@@ -1,6 +1,8 @@
 //! The library that is loaded into a target: what the loader runs, what it exports, and what becomes of a panic.
 
+use crate::capture::{self, Main, interpose, program_action};
 use crate::python;
+use core::ffi::{c_int, c_void};
 
 /// Runs when the loader has mapped the library, before the program's `main`.
 #[used]
@@ -9,6 +11,50 @@ static ON_LOAD: extern "C" fn() = on_load;
 
 extern "C" fn on_load() {
     python::start();
+}
+
+/// Runs when the program ends by `exit`, or by returning from `main`.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static ON_EXIT: extern "C" fn() = on_exit;
+
+extern "C" fn on_exit() {
+    capture::end();
+}
+
+/// [`interpose::pthread_create`], in front of the C library's.
+///
+/// # Safety
+/// As for pthread_create(3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    main: Main,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: as promised by the caller.
+    unsafe { interpose::pthread_create(thread, attributes, main, argument) }
+}
+
+/// [`program_action::sigaction`], in front of the C library's.
+///
+/// # Safety
+/// As for sigaction(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
+    // SAFETY: as promised by the caller.
+    unsafe { program_action::sigaction(signal, new, old) }
+}
+
+/// [`program_action::signal`], in front of the C library's.
+///
+/// # Safety
+/// As for signal(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+    // SAFETY: as promised by the caller.
+    unsafe { program_action::signal(signal, handler) }
 }
 
 /// [`python::install`], for callers that hold the interpreter's lock.

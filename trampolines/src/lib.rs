@@ -6,6 +6,7 @@
 //! - [`stub`]: the machine code of stubs, the memory they live in, and their unwind information.
 //! - [`functions`]: gives each function its stub, and names it in the registry, a file that is shared with the profiler.
 //! - [`wire`]: the format of what is shared.
+//! - [`ring`]: how samples go from a signal handler in the process to the profiler.
 //! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 //!
 //! `stub`, `functions` and `wire` know nothing of CPython: any interpreter can use them.
@@ -19,10 +20,12 @@ extern crate std;
 
 #[cfg(feature = "agent")]
 mod agent;
+pub mod capture;
 pub mod functions;
 mod lock;
 pub mod python;
 mod registry;
+pub mod ring;
 pub mod stub;
 mod sys;
 pub mod wire;

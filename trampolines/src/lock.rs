@@ -76,6 +76,20 @@ impl<T> Once<T> {
         }
     }
 
+    /// The value, set first if it is not.
+    pub fn get_or(&self, make: impl Fn() -> T) -> &T {
+        loop {
+            if let Some(value) = self.get() {
+                return value;
+            }
+            self.set(make());
+            // Another thread may be about to set it.
+            if self.get().is_none() {
+                sys::yield_processor();
+            }
+        }
+    }
+
     /// The value, if it is set.
     pub fn get(&self) -> Option<&T> {
         match self.state.load(Ordering::Acquire) {

@@ -1,22 +1,33 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
+mod anchors;
 mod check;
 mod code_object;
+mod codes;
+mod current;
 mod hook;
 mod hook_code;
 mod inittab;
 mod interpreters;
 mod layout;
+mod links;
 mod perf_support;
 mod recursion;
 mod refusal;
 mod register;
+mod sampled;
+mod switches;
 mod symbols;
 mod version;
 
+pub use anchors::{Anchors, Known};
+pub use codes::TEXT_SIZE;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
+pub use links::{End, Link, Walked, Walker};
+pub use sampled::Sampled;
 pub use version::{SUPPORTED, Version};
 
+use crate::capture;
 use crate::functions::{Functions, session_of_environment};
 use crate::lock::Once;
 use crate::sys::{self, KeepErrno, PathText};
@@ -38,9 +49,12 @@ struct CPython {
     version: Version,
     /// The session's directory, as it was named when the process started.
     session: PathText,
+    /// Whether functions run through stubs.
+    stubs: bool,
 }
 
-/// Looks for CPython in this process, before it is initialized, and arranges for the hook to be installed.
+/// Looks for CPython in this process, before it is initialized, begins to sample it if the session asks for that, and
+/// arranges for the hook to be installed.
 ///
 /// Does nothing when the process belongs to no session or is not Python. An interpreter that is not supported gets a
 /// registry that says why, and runs on as it would have.
@@ -48,8 +62,15 @@ pub fn start() {
     let _errno = KeepErrno::new();
     let Some(session) = session_of_environment() else { return };
     let Some(version) = find_version() else { return };
-    match find_python(version, session) {
+    let settings = capture::settings_of(&session);
+    let stubs = settings.is_none_or(|settings| settings.stubs != 0);
+    match find_python(version, session, stubs) {
         Ok(python) => {
+            if let Some(settings) = settings {
+                // Without memory or timers the program runs as if there were no session.
+                let sampled = Sampled::new(&python.symbols, python.layout, version.hex());
+                let _unsampled = sampled.and_then(|sampled| capture::start(settings, sampled));
+            }
             CPYTHON.set(python);
             if let Err(why) = inittab::wrap(on_interpreter_start, perf_support::comes_first(version)) {
                 refuse(&session, version, why);
@@ -71,7 +92,7 @@ fn find_version() -> Option<Version> {
     Version::parse(text)
 }
 
-fn find_python(version: Version, session: PathText) -> Result<CPython, Refusal> {
+fn find_python(version: Version, session: PathText, stubs: bool) -> Result<CPython, Refusal> {
     if version.major != 3 {
         return Err(Refusal::Version);
     }
@@ -83,7 +104,7 @@ fn find_python(version: Version, session: PathText) -> Result<CPython, Refusal> 
         return Err(Refusal::PreRelease);
     }
     let symbols = symbols::Symbols::load().map_err(Refusal::Missing)?;
-    Ok(CPython { symbols, layout, version, session })
+    Ok(CPython { symbols, layout, version, session, stubs })
 }
 
 fn refuse(session: &PathText, version: Version, why: Refusal) {
@@ -96,6 +117,10 @@ fn refuse(session: &PathText, version: Version, why: Refusal) {
 fn on_interpreter_start() {
     let _errno = KeepErrno::new();
     let Some(python) = CPYTHON.get() else { return };
+    if let Some(capture) = capture::CAPTURE.get() {
+        // SAFETY: the lock is held.
+        unsafe { capture.sampled.find_current(&python.symbols) };
+    }
     // Without a registry there would be no names for the stubs: the program runs as if there were no session.
     if FUNCTIONS.start(python.session.as_c(), python.version.hex()).is_ok() {
         install_and_say(python);
@@ -103,6 +128,10 @@ fn on_interpreter_start() {
 }
 
 fn install_and_say(python: &CPython) {
+    if !python.stubs {
+        FUNCTIONS.set_status(Status::Running, "");
+        return;
+    }
     // SAFETY: the lock is held.
     match unsafe { hook::install(python) } {
         Ok(()) => FUNCTIONS.set_status(Status::Running, ""),

@@ -50,6 +50,11 @@ symbols! {
     this_interpreter: unsafe extern "C" fn() -> *mut Object = c"PyInterpreterState_Get";
     interpreter_id: unsafe extern "C" fn(*mut Object) -> i64 = c"PyInterpreterState_GetID";
     this_thread: unsafe extern "C" fn() -> *mut Object = c"PyThreadState_Get";
+    save_thread: unsafe extern "C" fn() -> *mut Object = c"PyEval_SaveThread";
+    restore_thread: unsafe extern "C" fn(*mut Object) = c"PyEval_RestoreThread";
+    newest_thread: unsafe extern "C" fn() -> *mut Object
+        = c"PyThreadState_GetUnchecked" or c"_PyThreadState_UncheckedGet";
+    is_initialized: unsafe extern "C" fn() -> c_int = c"Py_IsInitialized";
     interpreter_of_thread: unsafe extern "C" fn(*mut Object) -> *mut Object = c"PyThreadState_GetInterpreter";
     recursion_limit: unsafe extern "C" fn() -> c_int = c"Py_GetRecursionLimit";
     request_code_extra: unsafe extern "C" fn(*const c_void) -> isize

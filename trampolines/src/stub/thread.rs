@@ -4,6 +4,7 @@
 //! x86-64, `tpidr_el0 + offset` on aarch64. The offset is the same in every thread (ELF handling for
 //! thread-local storage, section 4.4, "initial exec").
 
+use crate::sys;
 use core::arch::{asm, global_asm};
 
 /// What a thread keeps.
@@ -20,6 +21,8 @@ pub struct ThreadWords {
     pub stops: usize,
     /// When `stops` was last looked at: CLOCK_MONOTONIC, nanoseconds.
     pub looked_at_ns: u64,
+    /// The address of what the thread keeps if it is sampled from inside, else 0.
+    pub sampled: usize,
 }
 
 /// The offset of [`ThreadWords::head`] from the thread pointer.
@@ -28,7 +31,7 @@ pub const HEAD: i32 = 0;
 pub const STACK_LIMIT: i32 = 8;
 
 const _: () = {
-    assert!(size_of::<ThreadWords>() == 40);
+    assert!(size_of::<ThreadWords>() == 48);
     assert!(core::mem::offset_of!(ThreadWords, head) == HEAD as usize);
     assert!(core::mem::offset_of!(ThreadWords, stack_limit) == STACK_LIMIT as usize);
 };
@@ -41,10 +44,11 @@ global_asm!(
     ".globl pronk_thread_words",
     ".hidden pronk_thread_words",
     ".type pronk_thread_words, %object",
-    ".size pronk_thread_words, 40",
+    ".size pronk_thread_words, 48",
     "pronk_thread_words:",
     ".quad 0",
     ".quad -1",
+    ".quad 0",
     ".quad 0",
     ".quad 0",
     ".quad 0",
@@ -72,18 +76,7 @@ pub fn offset() -> i32 {
 
 /// This thread's words.
 pub fn words() -> *mut ThreadWords {
-    let thread: usize;
-    // SAFETY: fs:0 holds the thread pointer itself (System V ABI for x86-64, TLS variant II).
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        asm!("mov {}, qword ptr fs:[0]", out(reg) thread, options(pure, readonly, nostack, preserves_flags));
-    }
-    // SAFETY: reads the thread pointer.
-    #[cfg(target_arch = "aarch64")]
-    unsafe {
-        asm!("mrs {}, tpidr_el0", out(reg) thread, options(pure, nomem, nostack, preserves_flags));
-    }
-    thread.wrapping_add_signed(offset() as isize) as *mut ThreadWords
+    sys::thread_pointer().wrapping_add_signed(offset() as isize) as *mut ThreadWords
 }
 
 #[cfg(test)]

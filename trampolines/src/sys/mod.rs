@@ -5,10 +5,13 @@
 
 mod file;
 mod fork;
+mod maps;
+pub mod perf_event;
 mod text;
 
 pub use file::{File, FileIdentity, read, remove};
 pub use fork::fork_generation;
+pub use maps::each_executable_mapping;
 pub use text::{PathText, Text};
 
 use crate::wire::Token;
@@ -31,7 +34,8 @@ impl fmt::Display for Refused {
     }
 }
 
-fn refused(what: &'static str) -> Refused {
+/// What `errno` says of a call that was refused just now.
+pub(crate) fn refused(what: &'static str) -> Refused {
     // SAFETY: errno's location is valid for the calling thread.
     Refused { what, errno: unsafe { *libc::__errno_location() } }
 }
@@ -69,6 +73,12 @@ fn map(size: usize, protection: i32, flags: i32, descriptor: i32) -> Result<NonN
     NonNull::new(address.cast()).ok_or(Refused { what: "mmap", errno: 0 })
 }
 
+/// Keeps a mapping from the children of forks (madvise(2), MADV_DONTFORK).
+pub fn keep_from_children(address: NonNull<u8>, size: usize) {
+    // SAFETY: the mapping stays as it is in this process.
+    unsafe { libc::madvise(address.as_ptr().cast(), size, libc::MADV_DONTFORK) };
+}
+
 /// Gives memory of [`map_anonymous`] back.
 ///
 /// # Safety
@@ -80,9 +90,13 @@ pub unsafe fn unmap(address: NonNull<u8>, size: usize) {
 
 /// The time that never goes back: CLOCK_MONOTONIC, nanoseconds.
 pub fn monotonic_ns() -> u64 {
+    time_of(libc::CLOCK_MONOTONIC)
+}
+
+fn time_of(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is valid to be written.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    unsafe { libc::clock_gettime(clock, &mut now) };
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
@@ -90,6 +104,31 @@ pub fn monotonic_ns() -> u64 {
 pub fn process_id() -> u32 {
     // SAFETY: getpid has no preconditions.
     unsafe { libc::getpid() as u32 }
+}
+
+/// The id of the process that this one is a child of.
+pub fn parent_process_id() -> u32 {
+    // SAFETY: getppid has no preconditions.
+    unsafe { libc::getppid() as u32 }
+}
+
+/// The id of the calling thread.
+pub fn thread_id() -> i32 {
+    // SAFETY: gettid has no preconditions. The C library has it under its own name from glibc 2.30 on only.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// The CPU time that the calling thread has used, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    time_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The kernel's name of the calling thread, filled up with zeros.
+pub fn thread_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    // SAFETY: there is room for the 16 bytes that the kernel writes (prctl(2), PR_GET_NAME).
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name
 }
 
 /// Lets other threads run.
@@ -132,10 +171,32 @@ pub fn symbol_of_library(library: &CStr, name: &CStr) -> Option<NonNull<c_void>>
     }
 }
 
+/// The address of a symbol that libraries loaded after this one have: the one that this one stands before.
+pub fn next_symbol(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: the name is zero-terminated.
+    NonNull::new(unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) })
+}
+
 /// The address of a symbol in the process, from any library that is loaded.
 pub fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
     // SAFETY: the name is zero-terminated.
     NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+}
+
+/// The calling thread's thread pointer.
+pub fn thread_pointer() -> usize {
+    let thread: usize;
+    // SAFETY: fs:0 holds the thread pointer itself (System V ABI for x86-64, TLS variant II).
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) thread, options(pure, readonly, nostack, preserves_flags));
+    }
+    // SAFETY: reads the thread pointer.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!("mrs {}, tpidr_el0", out(reg) thread, options(pure, nomem, nostack, preserves_flags));
+    }
+    thread
 }
 
 /// The stack of the calling thread: its lowest address, and the address behind its highest.

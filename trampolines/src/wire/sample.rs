@@ -69,7 +69,7 @@ pub struct SampleRecord {
     pub weight: u32,
     /// See [`sample_flags`].
     pub flags: u32,
-    /// How long the handler ran, in nanoseconds.
+    /// How long the handler ran for the thread's sample before, in nanoseconds; 0 with the first.
     pub handler_ns: u32,
     /// How many addresses in the kernel it has, the newest first.
     pub kernel: u32,

@@ -22,6 +22,10 @@ pub struct Layout {
     pub frame: Frame,
     /// `PyCodeObject`.
     pub code: Code,
+    /// How frames hang together.
+    pub links: Links,
+    /// `PyUnicodeObject`.
+    pub text: Text,
     /// The thread's budget of C recursion, in the versions that count it.
     pub c_recursion: Option<Recursion>,
 }
@@ -35,6 +39,98 @@ pub struct Frame {
     pub code_is_tagged: bool,
     /// The dictionary of globals.
     pub globals: u8,
+}
+
+/// How a thread's frames hang together, and where each one is in its code.
+#[derive(Clone, Copy, Debug)]
+pub struct Links {
+    /// Where `PyThreadState` keeps the newest frame.
+    pub newest: Newest,
+    /// The next older frame, in the frame.
+    pub previous: u8,
+    /// The instruction that the frame is at.
+    pub instruction: Instruction,
+    /// Where a call of the evaluator ends in the chain.
+    pub border: Border,
+    /// The function object, in the frame, and the module's name in that. From 3.11 on.
+    pub function: Option<Function>,
+    /// The stack that the thread's frames lie on. From 3.11 on.
+    pub chunks: Option<Chunks>,
+}
+
+/// The stack that a thread's frames lie on, in `PyThreadState`: it is made of chunks (`_PyStackChunk`).
+#[derive(Clone, Copy, Debug)]
+pub struct Chunks {
+    /// `datastack_chunk`: the newest chunk.
+    pub newest: u16,
+    /// `datastack_top`: where the next frame goes.
+    pub top: u16,
+    /// `datastack_limit`: where the newest chunk ends.
+    pub limit: u16,
+    /// `datastack_cached_chunk`, in versions that keep a chunk that was given up last.
+    pub spare: Option<u16>,
+}
+
+/// Where `PyThreadState` keeps the newest frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Newest {
+    /// At this offset.
+    Frame(u8),
+    /// In the `_PyCFrame` whose address is at `at`. In that, the frame is at `frame`, and the `_PyCFrame` of the call of the
+    /// evaluator before at `previous`.
+    CFrame {
+        /// In `PyThreadState`.
+        at: u8,
+        /// In `_PyCFrame`.
+        frame: u8,
+        /// In `_PyCFrame`.
+        previous: u8,
+    },
+}
+
+/// How a frame says which instruction it is at. Each has its offset in the frame.
+#[derive(Clone, Copy, Debug)]
+pub enum Instruction {
+    /// An int: bytes from the start of the bytecode.
+    Bytes(u8),
+    /// An int: code units, of two bytes each.
+    Units(u8),
+    /// An address in the code object.
+    Pointer(u8),
+}
+
+/// How the chain says where a call of the evaluator ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Border {
+    /// Every frame has a call of its own.
+    Everywhere,
+    /// A byte in the oldest frame of each call is not 0 (`is_entry`).
+    Flag(u8),
+    /// A frame of CPython's own, in the evaluator's native frame, follows the oldest frame of each call. Its owner, a byte,
+    /// is at least [`OWNED_BY_EVALUATOR`].
+    Frame(u8),
+}
+
+/// `FRAME_OWNED_BY_CSTACK` of 3.12 and 3.13, `FRAME_OWNED_BY_INTERPRETER` from 3.14 on.
+pub const OWNED_BY_EVALUATOR: u8 = 3;
+
+/// Where the name of the module of a frame's function is.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// The function object, in the frame.
+    pub at: u8,
+    /// `__module__`, in the function object (Include/cpython/funcobject.h).
+    pub module: u8,
+}
+
+/// `PyASCIIObject` and `PyCompactUnicodeObject` (Include/cpython/unicodeobject.h). In all versions the length is at 16, and
+/// the lowest byte of the state is at 32.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// Where the characters of pure ASCII begin.
+    pub ascii: u8,
+    /// Where other characters begin.
+    pub compact: u8,
 }
 
 /// `PyCodeObject`.
@@ -56,6 +152,8 @@ pub struct Code {
     pub line_table_format: LineTableFormat,
     /// `co_extra`: null, or `{ Py_ssize_t ce_size; void *ce_extras[]; }` (Objects/codeobject.c, `_PyCodeObjectExtra`).
     pub extra: u16,
+    /// `co_code_adaptive`, the bytecode, from 3.11 on; before, frames do not point into it.
+    pub bytecode: u16,
 }
 
 /// How much C recursion a thread has left, in `PyThreadState`. Both are ints.

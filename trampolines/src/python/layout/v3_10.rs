@@ -1,6 +1,6 @@
 //! CPython 3.10: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.10.13.
 
-use super::{Code, Frame, Layout};
+use super::{Border, Code, Frame, Instruction, Layout, Links, Newest, Text};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -14,6 +14,16 @@ pub const LAYOUT: Layout = Layout {
         line_table_attribute: c"co_linetable",
         line_table_format: LineTableFormat::Pep626,
         extra: 144,
+        bytecode: 0,
     },
+    links: Links {
+        newest: Newest::Frame(24),
+        previous: 24,
+        instruction: Instruction::Units(96),
+        border: Border::Everywhere,
+        function: None,
+        chunks: None,
+    },
+    text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -1,6 +1,6 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
-use super::{Code, Frame, Layout};
+use super::{Border, Chunks, Code, Frame, Function, Instruction, Layout, Links, Newest, Text};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -14,6 +14,16 @@ pub const LAYOUT: Layout = Layout {
         line_table_attribute: c"co_linetable",
         line_table_format: LineTableFormat::Pep657,
         extra: 176,
+        bytecode: 184,
     },
+    links: Links {
+        newest: Newest::CFrame { at: 56, frame: 8, previous: 16 },
+        previous: 48,
+        instruction: Instruction::Pointer(56),
+        border: Border::Flag(68),
+        function: Some(Function { at: 0, module: 104 }),
+        chunks: Some(Chunks { newest: 296, top: 304, limit: 312, spare: None }),
+    },
+    text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -1,7 +1,7 @@
 //! CPython 3.12: `_PyInterpreterFrame` in Include/internal/pycore_frame.h, `_PyCode_DEF` in Include/cpython/code.h and `struct _ts` in
 //! Include/cpython/pystate.h of 3.12.1.
 
-use super::{Code, Frame, Layout, Recursion};
+use super::{Border, Chunks, Code, Frame, Function, Instruction, Layout, Links, Newest, Recursion, Text};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -15,6 +15,16 @@ pub const LAYOUT: Layout = Layout {
         line_table_attribute: c"co_linetable",
         line_table_format: LineTableFormat::Pep657,
         extra: 184,
+        bytecode: 192,
     },
+    links: Links {
+        newest: Newest::CFrame { at: 56, frame: 0, previous: 8 },
+        previous: 8,
+        instruction: Instruction::Pointer(56),
+        border: Border::Frame(70),
+        function: Some(Function { at: 16, module: 104 }),
+        chunks: Some(Chunks { newest: 232, top: 240, limit: 248, spare: None }),
+    },
+    text: Text { ascii: 40, compact: 56 },
     c_recursion: Some(Recursion { remaining: 36, python_limit: 32 }),
 };

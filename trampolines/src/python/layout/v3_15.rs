@@ -1,7 +1,7 @@
 //! CPython 3.15: `_PyInterpreterFrame` in Include/internal/pycore_interpframe_structs.h and `_PyCode_DEF` in Include/cpython/code.h of
 //! 3.15.2.
 
-use super::{Code, Frame, Layout};
+use super::{Border, Chunks, Code, Frame, Function, Instruction, Layout, Links, Newest, Text};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -15,6 +15,16 @@ pub const LAYOUT: Layout = Layout {
         line_table_attribute: c"co_linetable",
         line_table_format: LineTableFormat::Pep657,
         extra: 200,
+        bytecode: 208,
     },
+    links: Links {
+        newest: Newest::Frame(72),
+        previous: 8,
+        instruction: Instruction::Pointer(56),
+        border: Border::Frame(74),
+        function: Some(Function { at: 16, module: 104 }),
+        chunks: Some(Chunks { newest: 256, top: 264, limit: 272, spare: Some(280) }),
+    },
+    text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

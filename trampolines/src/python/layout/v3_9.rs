@@ -1,6 +1,6 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
-use super::{Code, Frame, Layout};
+use super::{Border, Code, Frame, Instruction, Layout, Links, Newest, Text};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -14,6 +14,16 @@ pub const LAYOUT: Layout = Layout {
         line_table_attribute: c"co_lnotab",
         line_table_format: LineTableFormat::Lnotab,
         extra: 144,
+        bytecode: 0,
     },
+    links: Links {
+        newest: Newest::Frame(24),
+        previous: 24,
+        instruction: Instruction::Bytes(104),
+        border: Border::Everywhere,
+        function: None,
+        chunks: None,
+    },
+    text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

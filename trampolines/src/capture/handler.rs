@@ -1,0 +1,300 @@
+//! The signal handler: takes one sample of the thread that it interrupts.
+//!
+//! # Safety
+//! All of it is async-signal-safe (signal-safety(7)): system calls, and memory that belongs to the thread. All signals are
+//! blocked while it runs, so it is never interrupted by itself, nor by anything of the program's.
+
+use super::driver::{TICK, WOKEN};
+use super::pace::Due;
+use super::stack::{Extent, copy_unknown};
+use super::thread::SampledThread;
+use super::{CAPTURE, Capture, own_ring, program_action};
+use crate::capture::memory::{Guarded, Straight};
+use crate::python::{End, Link, Walked};
+use crate::ring::{RingWriter, Room};
+use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
+use crate::wire::{FrameLink, Mode, REGISTERS, RingRecord, RingRecordKind, SampleRecord, sample_flags};
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::Ordering;
+
+/// A sample that is found torn so often is taken without its links.
+const MOST_RETAKES: u32 = 10;
+
+/// Installs the handler.
+///
+/// # Errors
+/// When the system refuses, or the program already handles the signal.
+pub fn install() -> Result<(), Refused> {
+    // SAFETY: zeros are a valid value: the default action.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    action.sa_sigaction = handle as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: the set is the action's own, and the handler is async-signal-safe.
+    let installed = unsafe {
+        libc::sigfillset(&mut action.sa_mask);
+        program_action::install(&action)
+    };
+    match installed {
+        true => Ok(()),
+        false => Err(sys::refused("sigaction")),
+    }
+}
+
+extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes valid information.
+    if unsafe { !is_ours(&*info) } {
+        // SAFETY: the arguments are those that the kernel has for the program's handler.
+        return unsafe { program_action::forward(signal, info, context) };
+    }
+    let _errno = KeepErrno::new();
+    let (Some(thread), Some(capture)) = (SampledThread::of_this_thread(), CAPTURE.get()) else { return };
+    // SAFETY: the thread's own, which nobody else uses: this handler does not interrupt itself, and what else changes the
+    // thread's does so before it can be found, or with the driver taken away.
+    let thread = unsafe { &mut *thread.as_ptr() };
+    // The child of a fork that the C library knows nothing of has none of this.
+    if thread.generation != sys::fork_generation() {
+        return;
+    }
+    // SAFETY: the kernel passes the context of what was interrupted.
+    let registers = unsafe { registers_of(&*context.cast::<libc::ucontext_t>()) };
+    Handler { capture, thread, registers }.run();
+}
+
+/// Whether a signal comes from a driver of ours: a timer with one of our values, or a perf event, which has a code that the
+/// signal has in no other way (`send_sigio_to_task` of fs/fcntl.c, Linux 6.1).
+fn is_ours(info: &libc::siginfo_t) -> bool {
+    const POLL_IN: i32 = 1;
+    const POLL_HUP: i32 = 6;
+    match info.si_code {
+        // SAFETY: signals of timers have a value.
+        libc::SI_TIMER => matches!(unsafe { info.si_value() }.sival_ptr as usize, TICK | WOKEN),
+        code => (POLL_IN..=POLL_HUP).contains(&code),
+    }
+}
+
+/// The instruction pointer, and the general registers by their DWARF numbers (x86-64 psABI 1.0, figure 3.36).
+fn registers_of(context: &libc::ucontext_t) -> [u64; REGISTERS] {
+    let all = &context.uc_mcontext.gregs;
+    let names = [
+        libc::REG_RIP,
+        libc::REG_RAX,
+        libc::REG_RDX,
+        libc::REG_RCX,
+        libc::REG_RBX,
+        libc::REG_RSI,
+        libc::REG_RDI,
+        libc::REG_RBP,
+        libc::REG_RSP,
+        libc::REG_R8,
+        libc::REG_R9,
+        libc::REG_R10,
+        libc::REG_R11,
+        libc::REG_R12,
+        libc::REG_R13,
+        libc::REG_R14,
+        libc::REG_R15,
+    ];
+    names.map(|name| all.get(name as usize).map_or(0, |value| *value as u64))
+}
+
+struct Handler<'a> {
+    capture: &'a Capture,
+    thread: &'a mut SampledThread,
+    registers: [u64; REGISTERS],
+}
+
+/// What a sample is made of, once it is all known.
+struct Parts {
+    weight: u32,
+    flags: u32,
+    extent: Extent,
+    /// Where the new part of the stack was copied to, if it is not known what stack it is.
+    unknown_stack: usize,
+    links: usize,
+    known: usize,
+    new_links: usize,
+    kernel: usize,
+}
+
+impl Handler<'_> {
+    fn run(&mut self) {
+        let started_ns = sys::monotonic_ns();
+        let in_system_call = self.is_in_system_call();
+        let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
+        let Due::Sample(weight) = due else { return };
+        let Some(ring) = own_ring(self.capture) else { return };
+        if held_back > 0 {
+            ring.header().held_back.fetch_add(held_back, Ordering::Relaxed);
+            self.thread.account(held_back);
+        }
+        if self.capture.mode == Mode::Gil && !self.capture.sampled.holds_lock() {
+            self.thread.account(weight.into());
+            return;
+        }
+        let state = self.capture.sampled.thread_state(self.thread.is_main);
+        let (walked, known) = self.walk(state);
+        let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
+        match walked.end {
+            End::Base | End::Known => {}
+            End::Cut => flags |= sample_flags::LINKS_CUT,
+            End::Torn if self.thread.retakes < MOST_RETAKES => {
+                ring.header().retaken.fetch_add(1, Ordering::Relaxed);
+                self.thread.retake(self.capture);
+                return;
+            }
+            End::Torn => {
+                ring.header().torn.fetch_add(1, Ordering::Relaxed);
+                flags |= sample_flags::TORN;
+            }
+        }
+        self.thread.retakes = 0;
+        self.thread.account(weight.into());
+        self.write(&ring, weight, flags, (walked.count, known), state);
+        let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
+        self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
+        self.thread.leave_time(self.capture, started_ns, took_ns);
+    }
+
+    /// Walks the thread's frame links into its array; also how many links are older than those, and known.
+    fn walk(&mut self, state: Option<u64>) -> (Walked, usize) {
+        let sampled = &self.capture.sampled;
+        let [pc, ..] = self.registers;
+        let Some(state) = state else { return (Walked { count: 0, end: End::Base }, 0) };
+        // SAFETY: the state is this thread's own.
+        unsafe {
+            if sampled.stack_may_be_switched(&self.registers) {
+                return (sampled.walker.walk(Guarded, state, pc, None, self.thread.links.walked()), 0);
+            }
+            let known = self.thread.anchors.known(sampled.walker.layout, state);
+            let last = known.map(|known| known.frame);
+            let walked = sampled.walker.walk(Straight, state, pc, last, self.thread.links.walked());
+            let older = known.filter(|_| walked.end == End::Known).map_or(0, |known| known.older);
+            (walked, older)
+        }
+    }
+
+    /// Whether the thread was in a system call: those leave the address of the instruction behind them in rcx, and one that
+    /// will be restarted is at that instruction again (AMD64 Architecture Programmer's Manual, volume 3, "SYSCALL";
+    /// kernel/signal.c of Linux).
+    fn is_in_system_call(&self) -> bool {
+        const LENGTH: u64 = 2;
+        let [pc, _, _, rcx, ..] = self.registers;
+        rcx == pc || rcx == pc.wrapping_add(LENGTH)
+    }
+
+    /// Writes the sample, or counts it as lost: then all is as it was.
+    fn write(
+        &mut self,
+        ring: &RingWriter,
+        weight: u32,
+        mut flags: u32,
+        (walked, known): (usize, usize),
+        state: Option<u64>,
+    ) {
+        let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
+        let (low, high) = self.thread.stack_bounds;
+        let (links, known) = if flags & sample_flags::TORN == 0 { (walked, known) } else { (0, 0) };
+        let mut kernel_chain = [0; MOST_KERNEL];
+        let event = self.thread.driver.as_ref().and_then(|driver| driver.event.as_ref());
+        let kernel = event.map_or(0, |event| event.kernel_chain(&mut kernel_chain));
+
+        // Code objects come first, so that a sample's are in the ring before it.
+        let new_links = self.thread.links.count_new(links, known);
+        let numbered = self.number_links(ring, new_links);
+
+        let known_stack = (low..high).contains(&pointer);
+        // SAFETY: as in `number_links`.
+        let scratch = unsafe { self.thread.texts.assume_init_mut() };
+        let (extent, unknown_stack) = match known_stack {
+            // SAFETY: the stack is the thread's own, from its pointer to its end.
+            true => (unsafe { self.thread.stack.extent(pointer, high) }, 0),
+            false => {
+                let size = copy_unknown(pointer, scratch);
+                let from = pointer & !7;
+                let to = from.wrapping_add(size as u64);
+                (Extent { from, kept_from: to, to, cut: true }, size)
+            }
+        };
+        if extent.cut {
+            flags |= sample_flags::STACK_CUT;
+        }
+        let parts = Parts { weight, flags, extent, unknown_stack, links, known, new_links, kernel };
+        let size = size_of::<RingRecord>()
+            .wrapping_add(size_of::<SampleRecord>())
+            .wrapping_add(parts.extent.new_bytes() as usize)
+            .wrapping_add(new_links.wrapping_mul(size_of::<FrameLink>()))
+            .wrapping_add(kernel.wrapping_mul(8));
+        match numbered.and_then(|()| ring.reserve(size)) {
+            Some(room) => {
+                self.fill(room, &parts, &kernel_chain);
+                self.mark(state);
+            }
+            None => {
+                ring.header().lost.fetch_add(weight.into(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Gives each new link the number of its code object. `None` when the ring has no room for one that it lacks.
+    fn number_links(&mut self, ring: &RingWriter, new_links: usize) -> Option<()> {
+        let SampledThread { links, texts, .. } = &mut *self.thread;
+        let sampled = &self.capture.sampled;
+        // SAFETY: the thread's memory came filled with zeros, and any bytes are valid here.
+        let scratch = unsafe { texts.assume_init_mut() };
+        for link in links.walked().iter_mut().take(new_links) {
+            link.number = sampled.codes.number(link, sampled.walker.layout, ring, scratch)?;
+        }
+        Some(())
+    }
+
+    /// Leaves marks by which the next sample knows what is still the same.
+    fn mark(&mut self, state: Option<u64>) {
+        let SampledThread { anchors, links, .. } = &mut *self.thread;
+        match state {
+            // SAFETY: the state is this thread's own.
+            Some(state) => unsafe { anchors.mark(self.capture.sampled.walker.layout, state, links.kept()) },
+            None => anchors.forget(),
+        }
+    }
+
+    fn fill(&mut self, mut room: Room<'_>, parts: &Parts, kernel_chain: &[u64; MOST_KERNEL]) {
+        let Parts { extent, .. } = parts;
+        room.write_value(SampleRecord {
+            time_ns: sys::monotonic_ns(),
+            tid: self.thread.tid as u32,
+            sequence: self.thread.sequence,
+            weight: parts.weight,
+            flags: parts.flags,
+            handler_ns: self.thread.handler_ns,
+            kernel: parts.kernel as u32,
+            context: 0,
+            registers: self.registers,
+            stack_end: extent.to,
+            stack_new: extent.new_bytes() as u32,
+            links_new: parts.new_links as u32,
+            links_kept: parts.known.saturating_add(parts.links).saturating_sub(parts.new_links) as u32,
+            reserved: 0,
+        });
+        if parts.unknown_stack > 0 {
+            // SAFETY: as in `number_links`.
+            let copied = unsafe { self.thread.texts.assume_init_ref() };
+            room.write(copied.get(..parts.unknown_stack).unwrap_or_default());
+            self.thread.stack.forget();
+        } else {
+            // SAFETY: the extent was made of this stack a moment ago.
+            unsafe { self.thread.stack.keep(extent, |piece| room.write(piece)) };
+        }
+        for link in self.thread.links.walked().iter().take(parts.new_links) {
+            let Link { address, number: code, instruction, .. } = *link;
+            room.write_value(FrameLink { code, instruction, address });
+        }
+        for address in kernel_chain.iter().take(parts.kernel) {
+            room.write_value(*address);
+        }
+        self.thread.links.keep(parts.links, parts.known, parts.new_links);
+        self.thread.sequence = self.thread.sequence.wrapping_add(1);
+        room.commit(RingRecordKind::Sample);
+    }
+}
+
+const _: () = assert!(size_of::<Link>() == 32);

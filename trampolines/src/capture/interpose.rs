@@ -1,0 +1,90 @@
+//! Finds every thread when it starts, and every fork.
+//!
+//! The agent stands before the C library's `pthread_create`. A thread that does not come by there (one that the C library
+//! makes for itself, or a bare clone) is not sampled.
+
+use super::thread::{Main, SampledThread};
+use super::{CAPTURE, after_fork, begin_thread, end_thread};
+use crate::lock::Once;
+use crate::sys;
+use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
+
+type PthreadCreate =
+    unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Main, *mut c_void) -> c_int;
+
+fn real() -> Option<PthreadCreate> {
+    static REAL: Once<Option<PthreadCreate>> = Once::new();
+    // SAFETY: the symbol is the function of that type.
+    *REAL.get_or(|| sys::next_symbol(c"pthread_create").map(|symbol| unsafe { core::mem::transmute(symbol) }))
+}
+
+/// Stands for `pthread_create(3)`.
+///
+/// # Safety
+/// As for that.
+pub unsafe fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    main: Main,
+    argument: *mut c_void,
+) -> c_int {
+    let Some(real) = real() else { return libc::EAGAIN };
+    let sampled = CAPTURE.get().and_then(|_| SampledThread::allocate(Some((main, argument))).ok());
+    // SAFETY: as promised by the caller; what is passed in place of the argument lives until the thread has ended.
+    unsafe {
+        let Some(sampled) = sampled else { return real(thread, attributes, main, argument) };
+        let result = real(thread, attributes, run, sampled.as_ptr().cast());
+        if result != 0 {
+            SampledThread::free(sampled);
+        }
+        result
+    }
+}
+
+/// The main function of a thread that is sampled.
+extern "C" fn run(sampled: *mut c_void) -> *mut c_void {
+    let Some(sampled) = NonNull::new(sampled.cast::<SampledThread>()) else { return core::ptr::null_mut() };
+    // SAFETY: whoever has made the thread has put its function there, and nobody else uses it.
+    let Some((main, argument)) = (unsafe { (*sampled.as_ptr()).main.take() }) else { return core::ptr::null_mut() };
+    begin_thread(sampled);
+    main(argument)
+}
+
+/// Has a thread's sampling end with the calling thread, however that ends.
+pub fn end_with_thread(sampled: NonNull<SampledThread>) {
+    static KEY: Once<Option<libc::pthread_key_t>> = Once::new();
+    let key = KEY.get_or(|| {
+        let mut key = 0;
+        // SAFETY: there is room for the key.
+        let made = unsafe { libc::pthread_key_create(&mut key, Some(at_end)) } == 0;
+        made.then_some(key)
+    });
+    if let Some(key) = key {
+        // SAFETY: the key was made.
+        unsafe { libc::pthread_setspecific(*key, sampled.as_ptr().cast()) };
+    }
+}
+
+unsafe extern "C" fn at_end(sampled: *mut c_void) {
+    if let Some(sampled) = NonNull::new(sampled.cast()) {
+        end_thread(sampled);
+    }
+}
+
+/// Has the children of forks sampled as well.
+pub fn follow_forks() {
+    unsafe extern "C" fn child() {
+        let _errno = sys::KeepErrno::new();
+        after_fork();
+    }
+    unsafe extern "C" {
+        fn pthread_atfork(
+            prepare: Option<unsafe extern "C" fn()>,
+            parent: Option<unsafe extern "C" fn()>,
+            child: Option<unsafe extern "C" fn()>,
+        ) -> c_int;
+    }
+    // SAFETY: the function stays, as the library is never unloaded.
+    unsafe { pthread_atfork(None, None, Some(child)) };
+}

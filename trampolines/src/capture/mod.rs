@@ -1,0 +1,232 @@
+//! Samples from inside: a signal handler in each thread, and the ring that it writes to.
+//!
+//! - `start` is called in a process that is to be sampled.
+//! - [`interpose`] finds every thread when it starts, and every fork.
+//! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
+//! - `stack` and `links` know what has changed since a thread's sample before.
+//! - `memory` reads what may not be there.
+//! - [`program_action`] is what the program itself wants done about the signal.
+//!
+//! Nothing that a handler calls takes a lock, allocates, or leaves errno changed.
+
+mod driver;
+mod handler;
+pub mod interpose;
+mod links;
+pub(crate) mod memory;
+mod pace;
+pub mod program_action;
+mod stack;
+mod thread;
+
+pub use thread::Main;
+
+use crate::lock::Once;
+use crate::python::Sampled;
+use crate::ring::{self, RingWriter};
+use crate::sys::{self, PathText, Refused};
+use crate::wire::{Driver, Mode, RingRecord, RingRecordKind, RingStatus, SETTINGS_FILE, Settings, ThreadRecord};
+use core::ffi::CStr;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use driver::ThreadDriver;
+use thread::SampledThread;
+
+/// The signal. By default it is ignored, so that one that arrives where the handler is not, as in a program that was just
+/// executed, does nothing; and it is no real-time signal, so that however many are held back, one is delivered. Sockets
+/// send it for urgent data, which next to no program asks for.
+pub(crate) const SIGNAL: i32 = libc::SIGURG;
+
+/// What the process was asked for, and what it is.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) settings: Settings,
+    pub(crate) mode: Mode,
+    pub(crate) sampled: Sampled,
+}
+
+/// The settings of a session, if its processes are sampled from inside.
+pub(crate) fn settings_of(session: &PathText) -> Option<Settings> {
+    let mut path = *session;
+    path.push(b"/");
+    path.push(SETTINGS_FILE.as_bytes());
+    let mut bytes = [0; size_of::<Settings>() + 1];
+    Settings::from_bytes(sys::read(path.as_c(), &mut bytes).ok()?)
+}
+
+pub(crate) static CAPTURE: Once<Capture> = Once::new();
+
+/// The process's ring: its base address, and which fork it belongs to.
+static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+static RING_GENERATION: AtomicU32 = AtomicU32::new(0);
+/// The token of the ring that was made last: in the child of a fork that is its parent's until it makes its own.
+static RING_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Starts to sample this process, by its calling thread, which is the only one.
+///
+/// # Errors
+/// When there is no memory, or the kernel gives no timer.
+pub(crate) fn start(settings: Settings, sampled: Sampled) -> Result<(), Refused> {
+    let mode = Mode::from_raw(settings.mode).unwrap_or_default();
+    CAPTURE.set(Capture { settings, mode, sampled });
+    let Some(capture) = CAPTURE.get() else { return Ok(()) };
+    make_ring(capture)?;
+    handler::install()?;
+    interpose::follow_forks();
+    if let Some(ring) = ring() {
+        write_mappings(&ring);
+    }
+    let thread = SampledThread::allocate(None)?;
+    begin_thread(thread);
+    Ok(())
+}
+
+impl Capture {
+    /// The perf event that drives threads, if one is to: its period, and whether it has the kernel's part of stacks.
+    fn event(&self) -> Option<(u64, bool)> {
+        let perf = Driver::from_raw(self.settings.driver) == Some(Driver::PerfEvent) && self.mode != Mode::Wall;
+        perf.then_some((self.settings.period_ns, self.settings.kernel != 0))
+    }
+
+    /// Makes what drives the calling thread.
+    fn create_driver(&self) -> Result<ThreadDriver, Refused> {
+        ThreadDriver::create(SIGNAL, self.event())
+    }
+}
+
+/// The ring of this very process.
+pub(crate) fn ring() -> Option<RingWriter> {
+    let base = NonNull::new(RING.load(Ordering::Acquire))?;
+    let capacity = CAPTURE.get()?.settings.ring_size;
+    let ours = RING_GENERATION.load(Ordering::Relaxed) == sys::fork_generation();
+    // SAFETY: the ring stays mapped in the process that has made it.
+    ours.then(|| unsafe { RingWriter::new(base, capacity) })
+}
+
+fn make_ring(capture: &Capture) -> Result<(), Refused> {
+    let identity = ring::Identity {
+        python_hexversion: capture.sampled.hexversion,
+        evaluator: capture.sampled.walker.evaluator,
+        signal: SIGNAL as u32,
+        driver: if capture.event().is_some() { Driver::PerfEvent } else { Driver::Timer },
+        period_ns: capture.settings.period_ns,
+        forked_from: RING_TOKEN.load(Ordering::Relaxed),
+    };
+    let directory = CStr::from_bytes_until_nul(&capture.settings.ring_directory).unwrap_or_default();
+    let (writer, token) = ring::create(directory, capture.settings.ring_size, &identity)?;
+    RING_TOKEN.store(token.0, Ordering::Relaxed);
+    RING_GENERATION.store(sys::fork_generation(), Ordering::Relaxed);
+    RING.store(writer.base().as_ptr(), Ordering::Release);
+    Ok(())
+}
+
+/// Begins to sample the calling thread.
+pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
+    let (Some(capture), Some(ring)) = (CAPTURE.get(), ring()) else { return };
+    let Ok(driver) = capture.create_driver() else {
+        ring.header().unsampled_threads.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the thread has never been anybody's.
+        unsafe { SampledThread::free(thread) };
+        return;
+    };
+    if driver.event.is_none() && capture.event().is_some() {
+        ring.header().other_driver.fetch_add(1, Ordering::Relaxed);
+    }
+    // SAFETY: nobody else has the thread's memory yet.
+    let sampled = unsafe { &mut *thread.as_ptr() };
+    let (low, high) = sys::thread_stack().unwrap_or_default();
+    sampled.belong_to_caller();
+    sampled.stack_bounds = (low as u64, high as u64);
+    sampled.driver = Some(driver);
+    sampled.start_pace(capture);
+    say_thread(&ring, RingRecordKind::ThreadStart);
+    interpose::end_with_thread(thread);
+    SampledThread::set_of_this_thread(Some(thread));
+    sampled.start_driver(capture);
+}
+
+/// Ends the sampling of the calling thread.
+pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
+    SampledThread::set_of_this_thread(None);
+    // SAFETY: the handler finds the thread no more.
+    let sampled = unsafe { &mut *thread.as_ptr() };
+    if let Some(driver) = sampled.driver.take() {
+        driver.delete();
+    }
+    if let Some(ring) = ring() {
+        say_thread(&ring, RingRecordKind::ThreadEnd);
+    }
+    // SAFETY: as above.
+    unsafe { SampledThread::free(thread) };
+}
+
+/// In the child of a fork: its only thread is sampled into a ring of its own, which is made with the first sample.
+pub(crate) fn after_fork() {
+    let Some(capture) = CAPTURE.get() else { return };
+    capture.sampled.codes.clear();
+    let Some(thread) = SampledThread::of_this_thread() else { return };
+    // SAFETY: the calling thread's own, whose handler cannot run: the child has no timers yet, and no events.
+    let sampled = unsafe { &mut *thread.as_ptr() };
+    // The parent's timers do not exist here, and its mapping of the event does not either.
+    sampled.driver = None;
+    sampled.belong_to_caller();
+    sampled.stack.forget();
+    sampled.links.forget();
+    sampled.anchors.forget();
+    sampled.sequence = 0;
+    sampled.retakes = 0;
+    let Ok(driver) = capture.create_driver() else { return };
+    sampled.driver = Some(driver);
+    sampled.start_pace(capture);
+    sampled.start_driver(capture);
+}
+
+/// The ring of this process, made if it is the child of a fork that has none yet.
+pub(crate) fn own_ring(capture: &Capture) -> Option<RingWriter> {
+    if let Some(ring) = ring() {
+        return Some(ring);
+    }
+    make_ring(capture).ok()?;
+    let ring = ring()?;
+    say_thread(&ring, RingRecordKind::ThreadStart);
+    Some(ring)
+}
+
+/// Says in the ring that the calling thread begins or ends.
+fn say_thread(ring: &RingWriter, kind: RingRecordKind) {
+    let size = size_of::<RingRecord>() + size_of::<ThreadRecord>();
+    if let Some(mut room) = ring.reserve(size) {
+        room.write_value(ThreadRecord {
+            time_ns: sys::monotonic_ns(),
+            cpu_ns: sys::thread_cpu_ns(),
+            tid: sys::thread_id() as u32,
+            reserved: 0,
+            name: sys::thread_name(),
+        });
+        room.commit(kind);
+    }
+}
+
+/// Copies the executable mappings of this process into the ring, for when it has ended before anybody looks.
+pub(crate) fn write_mappings(ring: &RingWriter) {
+    sys::each_executable_mapping(|lines| {
+        let size = (size_of::<RingRecord>() + lines.len()).next_multiple_of(8);
+        if let Some(mut room) = ring.reserve(size) {
+            room.write(lines);
+            room.commit(RingRecordKind::Mappings);
+        }
+    });
+}
+
+/// The process ends: what it has mapped by now is said once more.
+pub fn end() {
+    if let Some(ring) = ring() {
+        write_mappings(&ring);
+        let _ = ring.header().status.compare_exchange(
+            RingStatus::Sampling as u32,
+            RingStatus::Ended as u32,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+}

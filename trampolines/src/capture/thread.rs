@@ -1,0 +1,147 @@
+//! What a sampled thread keeps: its driver, its clocks, and what its last sample looked like.
+
+use super::driver::ThreadDriver;
+use super::links::{KeptLinks, MOST_LINKS};
+use super::stack::{KEPT_SIZE, KeptStack};
+use crate::python::{Anchors, Link, TEXT_SIZE};
+use crate::stub::thread;
+use crate::sys::{self, Refused};
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+/// A thread's main function, for pthread_create(3).
+pub type Main = extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// A sampled thread. It lives in memory of its own, from before the thread starts until it ends.
+#[derive(Debug)]
+#[repr(C)]
+pub struct SampledThread {
+    /// The thread's main function and its argument, until it is called.
+    pub main: Option<(Main, *mut c_void)>,
+    /// The thread's id.
+    pub tid: i32,
+    /// Whether it is the process's first thread.
+    pub is_main: bool,
+    /// The process that it belongs to, as [`sys::fork_generation`] has it.
+    pub generation: u32,
+    /// What brings its signals; `None` once it has ended.
+    pub driver: Option<ThreadDriver>,
+    /// When and how often.
+    pub pace: Pace,
+    /// The thread's stack: its lowest address, and the address behind its highest.
+    pub stack_bounds: (u64, u64),
+    /// What the last sample had of the stack.
+    pub stack: KeptStack,
+    /// The links that the last sample had.
+    pub links: KeptLinks,
+    /// Proof that the older of them are still the same.
+    pub anchors: Anchors,
+    /// The number of samples so far.
+    pub sequence: u32,
+    /// How long the handler ran for the last sample, in nanoseconds.
+    pub handler_ns: u32,
+    /// How often the sample that is due was found torn.
+    pub retakes: u32,
+    /// Room for the texts of code objects.
+    pub texts: MaybeUninit<[u8; TEXT_SIZE]>,
+}
+
+/// A thread's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// The time of the mode's clock at which the thread began to be sampled, in nanoseconds.
+    pub started_ns: u64,
+    /// The periods that have been accounted for.
+    pub accounted: u64,
+    /// The thread's CPU time at the last signal, in nanoseconds.
+    pub last_cpu_ns: u64,
+    /// Signals since the timer was last set.
+    pub ticks: u32,
+    /// Signals since the thread last ran for a while.
+    pub idle_ticks: u32,
+    /// The timer's interval while the thread is idle, in periods; 1 when it is not, 0 when the timer rests.
+    pub stretched: u32,
+    /// No sample is taken before this time: CLOCK_MONOTONIC, nanoseconds.
+    pub not_before_ns: u64,
+    /// The state of a random number generator; never 0.
+    pub random: u64,
+}
+
+const STRUCTURE: usize = size_of::<SampledThread>().next_multiple_of(4096);
+const LINKS: usize = MOST_LINKS * size_of::<Link>();
+const WHOLE: usize = STRUCTURE + KEPT_SIZE + 2 * LINKS;
+
+impl SampledThread {
+    /// Memory for a thread that is to start with a main function, or runs already.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn allocate(main: Option<(Main, *mut c_void)>) -> Result<NonNull<SampledThread>, Refused> {
+        let memory = sys::map_anonymous(WHOLE)?;
+        let structure = memory.cast::<SampledThread>();
+        // SAFETY: the mapping has room for the structure, the bytes and both arrays, one behind the other.
+        unsafe {
+            let bytes = memory.add(STRUCTURE);
+            let links = bytes.add(KEPT_SIZE).cast::<Link>();
+            structure.write(SampledThread {
+                main,
+                tid: 0,
+                is_main: false,
+                generation: 0,
+                driver: None,
+                pace: Pace::default(),
+                stack_bounds: (0, 0),
+                stack: KeptStack::new(bytes),
+                links: KeptLinks::new(links, links.add(MOST_LINKS)),
+                anchors: Anchors::default(),
+                sequence: 0,
+                handler_ns: 0,
+                retakes: 0,
+                texts: MaybeUninit::uninit(),
+            });
+        }
+        Ok(structure)
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// Nobody uses it any more: the thread's handler can no longer find it.
+    pub unsafe fn free(this: NonNull<SampledThread>) {
+        // SAFETY: the structure is at the start of its mapping, which is of that size.
+        unsafe { sys::unmap(this.cast(), WHOLE) };
+    }
+
+    /// Notes which thread the calling one is.
+    pub fn belong_to_caller(&mut self) {
+        self.tid = sys::thread_id();
+        self.is_main = self.tid as u32 == sys::process_id();
+        self.generation = sys::fork_generation();
+    }
+
+    /// The calling thread's, if it is sampled.
+    pub fn of_this_thread() -> Option<NonNull<SampledThread>> {
+        // SAFETY: a thread's words are its own.
+        NonNull::new(unsafe { (*thread::words()).sampled } as *mut SampledThread)
+    }
+
+    /// Makes this the calling thread's, or nobody's.
+    pub fn set_of_this_thread(this: Option<NonNull<SampledThread>>) {
+        // SAFETY: a thread's words are its own. The handler finds the thread's by this word, so it is written last.
+        unsafe {
+            let word = &raw mut (*thread::words()).sampled;
+            word.write_volatile(this.map_or(0, |this| this.as_ptr() as usize));
+        }
+    }
+}
+
+impl Pace {
+    /// A number that nothing follows (xorshift64: G. Marsaglia, "Xorshift RNGs", 2003).
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}

@@ -1,0 +1,318 @@
+//! The code objects that samples refer to: each gets a number, and is described in the ring when it is first seen.
+//!
+//! Everything here runs in signal handlers, so the table has no locks. A frame keeps its code object alive, and that its
+//! strings and its line table. What leads to the module's name another thread may change meanwhile: those reads are guarded.
+
+use super::layout::{Code, Frame, Function, Layout, Text};
+use super::links::Link;
+use crate::capture::memory::{Guarded, Memory, Straight};
+use crate::ring::RingWriter;
+use crate::sys::{self, Refused};
+use crate::wire::{FunctionRecord, LineTableFormat, RingRecord, RingRecordKind};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The code objects that can have a number at a time; a power of two.
+const CAPACITY: usize = 1 << 17;
+/// How far from its place a code object is looked for.
+const MOST_PROBES: usize = 64;
+/// In a slot: the code object is described in the ring.
+const DESCRIBED: u64 = 1;
+/// The number of all code objects for which there was no room.
+pub const NO_ROOM: u32 = u32::MAX;
+
+/// The longest line table that is copied, in bytes.
+const LONGEST_LINE_TABLE: u64 = 256 << 10;
+/// The room for a code object's texts, in bytes.
+pub const TEXT_SIZE: usize = 16 << 10;
+
+/// Which code objects have numbers. A slot holds 0, or a number that tells the code object from all others.
+#[derive(Clone, Copy, Debug)]
+pub struct Codes {
+    slots: NonNull<AtomicU64>,
+}
+
+// SAFETY: the slots are atomic, and stay mapped for good.
+unsafe impl Send for Codes {}
+// SAFETY: as above.
+unsafe impl Sync for Codes {}
+
+impl Codes {
+    /// An empty table.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn new() -> Result<Codes, Refused> {
+        Ok(Codes { slots: sys::map_anonymous(CAPACITY * size_of::<AtomicU64>())?.cast() })
+    }
+
+    /// Forgets all code objects, as the child of a fork must, whose ring is a new one.
+    pub fn clear(&self) {
+        self.slots()
+            .iter()
+            .filter(|slot| slot.load(Ordering::Relaxed) != 0)
+            .for_each(|slot| slot.store(0, Ordering::Relaxed));
+    }
+
+    fn slots(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping holds so many slots, and zeros are a valid value.
+        unsafe { core::slice::from_raw_parts(self.slots.as_ptr(), CAPACITY) }
+    }
+
+    /// The number of a link's code object, and its slot, made if it has none; `None` when there is no room.
+    fn slot_of(&self, link: &Link) -> Option<(u32, &AtomicU64)> {
+        let key = key_of(link);
+        let start = (key >> 20) as usize;
+        (0..MOST_PROBES).find_map(|step| {
+            let at = start.wrapping_add(step) & (CAPACITY - 1);
+            let slot = self.slots().get(at)?;
+            let found = match slot.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => key,
+                Err(found) => found,
+            };
+            (found & !DESCRIBED == key).then_some((at as u32 + 1, slot))
+        })
+    }
+
+    /// The number of a link's code object, described in the ring if it was not; 0 for a border. `None` when the ring has no
+    /// room.
+    pub fn number(
+        &self,
+        link: &Link,
+        layout: &Layout,
+        ring: &RingWriter,
+        scratch: &mut [u8; TEXT_SIZE],
+    ) -> Option<u32> {
+        if link.code == 0 {
+            return Some(0);
+        }
+        let Some((number, slot)) = self.slot_of(link) else {
+            ring.header().unregistered.fetch_add(1, Ordering::Relaxed);
+            return Some(NO_ROOM);
+        };
+        if slot.load(Ordering::Relaxed) & DESCRIBED == 0 {
+            Describe { layout, ring, link }.write(number, scratch)?;
+            slot.fetch_or(DESCRIBED, Ordering::Relaxed);
+        }
+        Some(number)
+    }
+}
+
+/// A number that tells a code object from all others, with a zero where [`DESCRIBED`] is.
+fn key_of(link: &Link) -> u64 {
+    let product = u128::from(link.code ^ 0x9e37_79b9_7f4a_7c15) * u128::from(link.check ^ 0xd6e8_feb8_6659_fd93);
+    let key = (product as u64 ^ (product >> 64) as u64) & !DESCRIBED;
+    if key == 0 { 2 } else { key }
+}
+
+/// Describes one code object.
+struct Describe<'a> {
+    layout: &'a Layout,
+    ring: &'a RingWriter,
+    link: &'a Link,
+}
+
+impl Describe<'_> {
+    /// Writes the record; `None` when the ring has no room.
+    fn write(&self, number: u32, scratch: &mut [u8; TEXT_SIZE]) -> Option<()> {
+        let Code { filename, name, qualname, first_line, line_table, line_table_format, .. } = self.layout.code;
+        let code = self.link.code;
+        let mut texts = Texts { layout: &self.layout.text, room: scratch, used: 0 };
+        // SAFETY: the frame keeps the code object alive, and that its strings and its line table.
+        let field = |at: u16| unsafe { Straight.word(code.wrapping_add(at.into())) }.unwrap_or(0);
+        let module = self.module().map_or(0, |module| texts.push(&Guarded, module));
+        let qualname = texts.push(&Straight, field(qualname.unwrap_or(name)));
+        let file = texts.push(&Straight, field(filename));
+        let line_table = field(line_table);
+        // SAFETY: as above. PyBytesObject (Include/cpython/bytesobject.h) has its size at 16, and its bytes from 32 on.
+        let (first_line, lines) = unsafe {
+            let first_line = Straight.number(code.wrapping_add(first_line.into())).unwrap_or(0);
+            let lines = Straight.word(line_table.wrapping_add(16)).filter(|size| *size <= LONGEST_LINE_TABLE);
+            (first_line, lines.unwrap_or(0) as usize)
+        };
+        let used = texts.used;
+        let size = size_of::<RingRecord>() + size_of::<FunctionRecord>();
+        let size = size.saturating_add(used).saturating_add(lines).next_multiple_of(8);
+        let mut room = self.ring.reserve(size)?;
+        room.write_value(FunctionRecord {
+            stub: number.into(),
+            first_line: u32::try_from(first_line).unwrap_or(0),
+            line_table_format: if lines > 0 { line_table_format as u32 } else { LineTableFormat::None as u32 },
+            module_size: module,
+            qualname_size: qualname,
+            file_size: file,
+            line_table_size: lines as u32,
+        });
+        room.write(scratch.get(..used).unwrap_or_default());
+        // By the texts' buffer, which has been written out by now.
+        let mut from = line_table.wrapping_add(32);
+        let mut left = lines;
+        while left > 0 {
+            let Some(part) = scratch.get_mut(..left.min(TEXT_SIZE)) else { break };
+            // SAFETY: as above: the part is within the line table.
+            unsafe { Straight.fill(from, part) };
+            room.write(part);
+            from = from.wrapping_add(part.len() as u64);
+            left = left.saturating_sub(part.len());
+        }
+        room.commit(RingRecordKind::Code);
+        Some(())
+    }
+
+    /// The string that is the module's name.
+    fn module(&self) -> Option<u64> {
+        let Frame { globals, .. } = self.layout.frame;
+        let frame = self.link.address;
+        if let Some(Function { at, module }) = self.layout.links.function {
+            // From 3.14 on the low bits of references on the stack are a tag.
+            let function = word(frame.wrapping_add(at.into())) & !3;
+            let module = word(function.wrapping_add(module.into()));
+            if function != 0 && state_of(&Guarded, module).is_some() {
+                return Some(module);
+            }
+        }
+        self.name_in(word(frame.wrapping_add(globals.into())))
+    }
+
+    /// The value of `__name__` in a module's dictionary. It is among the first keys, which a module is created with.
+    fn name_in(&self, dictionary: u64) -> Option<u64> {
+        const MOST_KEYS: u64 = 16;
+        // PyDictObject: the keys at 32, the values of a split table at 40 (Include/cpython/dictobject.h).
+        let (keys, values) = (word(dictionary.wrapping_add(32)), word(dictionary.wrapping_add(40)));
+        if keys == 0 || values != 0 {
+            return None;
+        }
+        let (entries, stride, key) = self.entries_of(keys)?;
+        (0..MOST_KEYS).find_map(|index| {
+            let entry = entries.wrapping_add(index.wrapping_mul(stride)).wrapping_add(key);
+            let (key, value) = (word(entry), word(entry.wrapping_add(8)));
+            (is_name(&self.layout.text, key) && state_of(&Guarded, value).is_some()).then_some(value)
+        })
+    }
+
+    /// Where the entries of a dictionary are, how far apart, and where in each the key is, with its value behind.
+    fn entries_of(&self, keys: u64) -> Option<(u64, u64, u64)> {
+        if self.layout.code.qualname.is_none() {
+            // 3.9, 3.10 (Objects/dict-common.h): dk_size at 8, the indices from 40 on, of 1, 2, 4 or 8 bytes each.
+            let size = word(keys.wrapping_add(8));
+            let index = match size {
+                0..=0xff => 1,
+                0x100..=0xffff => 2,
+                0x1_0000..=0xffff_ffff => 4,
+                _ => return None,
+            };
+            return Some((keys.wrapping_add(40).wrapping_add(size.wrapping_mul(index)), 24, 8));
+        }
+        // From 3.11 on (Include/internal/pycore_dict.h): the logarithm of the size of the indices at 9, the kind at 10, the
+        // indices from 32 on. Keys of the kind 0 are any, and have their hash before them; the kind 1 is of strings.
+        // SAFETY: guarded reads take any address.
+        let (log2_size, kind) = unsafe { (Guarded.byte(keys.wrapping_add(9))?, Guarded.byte(keys.wrapping_add(10))?) };
+        let entries = keys.wrapping_add(32).wrapping_add(1_u64.checked_shl(log2_size.into())?);
+        match kind {
+            0 => Some((entries, 24, 8)),
+            1 => Some((entries, 16, 0)),
+            _ => None,
+        }
+    }
+}
+
+/// A word that may be anywhere; 0 where there is none.
+fn word(address: u64) -> u64 {
+    // SAFETY: guarded reads take any address.
+    unsafe { Guarded.word(address) }.unwrap_or(0)
+}
+
+/// What the lowest byte of a string's state says: in all versions two bits for interning, three for the size of a character,
+/// one for compact, one for ASCII.
+#[derive(Clone, Copy)]
+struct TextState {
+    /// The size of a character in bytes.
+    character: Character,
+    ascii: bool,
+}
+
+/// How long a string's characters are (PEP 393).
+#[derive(Clone, Copy)]
+enum Character {
+    One = 1,
+    Two = 2,
+    Four = 4,
+}
+
+/// The state of a string, if it is one of the forms that the compiler makes.
+fn state_of(memory: &impl Memory, text: u64) -> Option<TextState> {
+    if text == 0 {
+        return None;
+    }
+    // SAFETY: guarded reads take any address; others are of strings that are alive.
+    let state = unsafe { memory.byte(text.wrapping_add(32)) }?;
+    let character = match state >> 2 & 7 {
+        1 => Character::One,
+        2 => Character::Two,
+        4 => Character::Four,
+        _ => return None,
+    };
+    let compact = state & 0x20 != 0;
+    compact.then_some(TextState { character, ascii: state & 0x40 != 0 })
+}
+
+/// Whether a string is `__name__`.
+fn is_name(layout: &Text, text: u64) -> bool {
+    const NAME: &[u8; 8] = b"__name__";
+    let mut bytes = [0; 8];
+    state_of(&Guarded, text).is_some_and(|state| state.ascii)
+        && word(text.wrapping_add(16)) == NAME.len() as u64
+        // SAFETY: guarded reads take any address.
+        && unsafe { Guarded.fill(text.wrapping_add(layout.ascii.into()), &mut bytes) }
+        && bytes == *NAME
+}
+
+/// Texts, one behind the other.
+struct Texts<'a> {
+    layout: &'a Text,
+    room: &'a mut [u8; TEXT_SIZE],
+    used: usize,
+}
+
+impl Texts<'_> {
+    /// Appends a string object as UTF-8, or as much of it as a name may have; how many bytes that were.
+    fn push(&mut self, memory: &impl Memory, text: u64) -> u32 {
+        /// The longest name that is kept whole, in characters.
+        const LONGEST: u64 = 1024;
+        let before = self.used;
+        let Some(TextState { character, ascii }) = state_of(memory, text) else { return 0 };
+        let start = text.wrapping_add(if ascii { self.layout.ascii } else { self.layout.compact }.into());
+        // SAFETY: as in `state_of`.
+        let length = unsafe { memory.word(text.wrapping_add(16)) }.unwrap_or(0).min(LONGEST);
+        let size = character as u64;
+        let mut units = [0_u8; 64];
+        let mut index = 0;
+        while index < length {
+            // As many characters as fit, of at most four bytes each.
+            let now = length.saturating_sub(index).min(16);
+            let Some(bytes) = units.get_mut(..now.wrapping_mul(size) as usize) else { break };
+            // SAFETY: as in `state_of`; the characters are within the string's length.
+            if unsafe { !memory.fill(start.wrapping_add(index.wrapping_mul(size)), bytes) } {
+                break;
+            }
+            let value = |unit: &[u8]| unit.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
+            match character {
+                Character::One => bytes.iter().for_each(|byte| self.push_character(u32::from(*byte))),
+                Character::Two => bytes.chunks_exact(2).for_each(|unit| self.push_character(value(unit))),
+                Character::Four => bytes.chunks_exact(4).for_each(|unit| self.push_character(value(unit))),
+            }
+            index = index.wrapping_add(now);
+        }
+        self.used.wrapping_sub(before) as u32
+    }
+
+    fn push_character(&mut self, character: u32) {
+        let character = char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER);
+        let mut utf8 = [0; 4];
+        let utf8 = character.encode_utf8(&mut utf8).as_bytes();
+        if let Some(room) = self.room.get_mut(self.used..).and_then(|room| room.get_mut(..utf8.len())) {
+            room.iter_mut().zip(utf8).for_each(|(to, from)| *to = *from);
+            self.used = self.used.wrapping_add(utf8.len());
+        }
+    }
+}

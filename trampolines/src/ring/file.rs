@@ -1,0 +1,98 @@
+//! Makes a ring: a file in the session's directory for rings, mapped for good.
+
+use super::RingWriter;
+use crate::sys::{self, File, PathText, Refused, Text};
+use crate::wire::{
+    Driver, RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingStatus, Token,
+};
+use core::ffi::CStr;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// What a new ring says about its process, beside what the system knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    /// See [`RingHeader::python_hexversion`].
+    pub(crate) python_hexversion: u32,
+    /// See [`RingHeader::evaluator`].
+    pub(crate) evaluator: u64,
+    /// See [`RingHeader::signal`].
+    pub(crate) signal: u32,
+    /// See [`RingHeader::driver`].
+    pub(crate) driver: Driver,
+    /// See [`RingHeader::period_ns`].
+    pub(crate) period_ns: u64,
+    /// See [`RingHeader::forked_from`].
+    pub(crate) forked_from: u64,
+}
+
+/// Makes the ring of this process. A forked child does not have it.
+///
+/// # Errors
+/// When the file cannot be made, filled or mapped.
+pub(crate) fn create(directory: &CStr, capacity: u64, identity: &Identity) -> Result<(RingWriter, Token), Refused> {
+    let token = sys::random_token();
+    let mut path = PathText::new();
+    let whole = path.push(directory.to_bytes())
+        && path.push(b"/")
+        && path.push(Text::<32>::format(format_args!("{token}.{RING_EXTENSION}")).as_bytes());
+    if !whole {
+        return Err(Refused { what: "open", errno: libc::ENAMETOOLONG });
+    }
+    let file = File::create_new(path.as_c())?;
+    let size = RING_DATA.saturating_add(capacity as usize);
+    let prepare = || {
+        // With its blocks reserved, writing through the mapping cannot fail.
+        file.reserve(size)?;
+        file.map_shared(size)
+    };
+    let base = prepare().inspect_err(|_| sys::remove(path.as_c()))?;
+    sys::keep_from_children(base, size);
+    // SAFETY: the file is as large as the mapping, which is aligned to a page, and nobody else writes it.
+    unsafe { write_header(base, header(token, capacity, identity)) };
+    // SAFETY: the mapping stays for good.
+    Ok((unsafe { RingWriter::new(base, capacity) }, token))
+}
+
+fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
+    RingHeader {
+        magic: RING_MAGIC,
+        version: RING_VERSION,
+        header_size: RING_DATA as u32,
+        token: token.0,
+        pid: sys::process_id(),
+        parent_pid: sys::parent_process_id(),
+        created_ns: sys::monotonic_ns(),
+        capacity,
+        evaluator: identity.evaluator,
+        python_hexversion: identity.python_hexversion,
+        signal: identity.signal,
+        driver: identity.driver as u32,
+        status: AtomicU32::new(RingStatus::Sampling as u32),
+        period_ns: identity.period_ns,
+        forked_from: identity.forked_from,
+        name: sys::thread_name(),
+        head: RingLine(AtomicU64::new(0)),
+        tail: RingLine(AtomicU64::new(0)),
+        lost: AtomicU64::new(0),
+        retaken: AtomicU64::new(0),
+        torn: AtomicU64::new(0),
+        unregistered: AtomicU64::new(0),
+        other_driver: AtomicU64::new(0),
+        unsampled_threads: AtomicU64::new(0),
+        held_back: AtomicU64::new(0),
+    }
+}
+
+/// Writes the header, its magic number last: who sees that sees all.
+///
+/// # Safety
+/// The memory is mapped, aligned, and nobody else writes it.
+unsafe fn write_header(base: NonNull<u8>, header: RingHeader) {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        base.cast::<RingHeader>().write(RingHeader { magic: [0; 8], ..header });
+        fence(Ordering::Release);
+        base.cast::<[u8; 8]>().as_ptr().write_volatile(RING_MAGIC);
+    }
+}
