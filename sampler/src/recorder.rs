@@ -11,7 +11,7 @@ use crate::recording::{
 };
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
-use crate::unwind::{Found, unwind};
+use crate::unwind::{Found, Sampled, Walked, kernel_frames, unwind};
 use pronk_trampolines::wire::code_of_mapping;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
@@ -133,28 +133,28 @@ impl Recorder {
         if let Some(registers) = &sample.registers {
             let from = registers.of_frame();
             let stack = Stack::new(from.sp, &sample.stack, sample.cut);
-            unwind(&mappings, &mut self.modules, from, &registers.general, &stack, &mut frames);
+            let sampled = Sampled { mappings: &mappings, registers: from, general: &registers.general, stack: &stack };
+            unwind(&sampled, &mut self.modules, &mut frames);
             // In the midst of execve and of its end a thread still has registers, and their memory is gone. A page
             // fault may find the stack without memory as well, but not the code.
-            let memory_is_gone = sample.stack.is_empty() || matches!(frames[..], [Found::Unmapped(_), ..]);
+            let memory_is_gone =
+                sample.stack.is_empty() || matches!(frames[..], [Walked { found: Found::Unmapped(_), .. }, ..]);
             if !sample.kernel.is_empty() && registers.in_system_call() && memory_is_gone {
                 frames.clear();
             }
         }
         self.losses.without_stack += u64::from(frames.is_empty());
-        let has = |wanted: fn(&Found) -> bool| u64::from(frames.iter().any(wanted));
+        let has = |wanted: fn(&Found) -> bool| u64::from(frames.iter().any(|frame| wanted(&frame.found)));
         self.losses.gaps += has(|frame| matches!(frame, Found::Gap));
         self.losses.truncated += has(|frame| matches!(frame, Found::Truncated));
 
         let mut stack: Option<StackId> = None;
         for frame in frames.into_iter().rev() {
-            let frame = self.publish(frame);
+            let frame = self.publish(frame.found);
             stack = Some(self.stacks.push(stack, frame));
         }
-        for (index, &address) in sample.kernel.iter().enumerate().rev() {
-            let address = Address(address);
-            let code = if index == 0 { Code::At(address) } else { Code::ReturnTo(address) };
-            stack = Some(self.stacks.push(stack, Frame::Kernel(code)));
+        for frame in kernel_frames(&sample.kernel) {
+            stack = Some(self.stacks.push(stack, frame));
         }
         self.samples.push(Sample { thread, time, stack });
     }

@@ -9,10 +9,11 @@
 use super::Registers;
 use super::stack::Stack;
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, EvaluationResult, LittleEndian,
-    ParsedEhFrameHdr, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection, UnwindTableRow, Value,
-    X86_64,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, EvaluationResult, FrameDescriptionEntry,
+    LittleEndian, ParsedEhFrameHdr, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection,
+    UnwindTableRow, Value, X86_64,
 };
+use std::ops::Range;
 use std::rc::Rc;
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -38,6 +39,14 @@ impl Sections {
         EhFrameHdr::new(&self.eh_frame_hdr, LittleEndian).parse(&self.bases, 8).ok()
     }
 
+    /// The addresses of the code that is described together with that at an address: mostly a function, or a part of one.
+    pub(super) fn described_with(&self, address: u64) -> Option<Range<u64>> {
+        let eh_frame = self.eh_frame();
+        let fde = self.fde(&eh_frame, address)?;
+        let start = fde.initial_address();
+        Some(start..start.checked_add(fde.len())?)
+    }
+
     /// The rules for the code at an address, if framehop does not evaluate them.
     pub(super) fn special_rules(&self, address: u64, context: &mut UnwindContext<usize>) -> Option<Rules> {
         let rules = self.rules(address, context)?;
@@ -50,11 +59,16 @@ impl Sections {
 
     /// The rules for the code at an address.
     pub(super) fn rules(&self, address: u64, context: &mut UnwindContext<usize>) -> Option<Rules> {
-        let index = self.index()?;
         let eh_frame = self.eh_frame();
-        let fde = index.table()?.fde_for_address(&eh_frame, &self.bases, address, EhFrame::cie_from_offset).ok()?;
+        let fde = self.fde(&eh_frame, address)?;
         let row = fde.unwind_info_for_address(&eh_frame, &self.bases, context, address).ok()?;
         Some(Rules { row: row.clone(), encoding: fde.cie().encoding() })
+    }
+
+    fn fde<'a>(&'a self, eh_frame: &EhFrame<Slice<'a>>, address: u64) -> Option<FrameDescriptionEntry<Slice<'a>>> {
+        let index = self.index()?;
+        let fde = index.table()?.fde_for_address(eh_frame, &self.bases, address, EhFrame::cie_from_offset).ok()?;
+        fde.contains(address).then_some(fde)
     }
 
     fn eh_frame(&self) -> EhFrame<Slice<'_>> {

@@ -7,22 +7,27 @@
 //! walk ends.
 
 mod cfi;
+pub(crate) mod evaluator;
+pub(crate) mod merge;
 pub(crate) mod modules;
 pub(crate) mod stack;
 mod stubs;
 #[cfg(test)]
 mod tests;
+pub(crate) mod thread;
 
 use crate::mappings::{Image, Mapping, Mappings};
-use crate::recording::{Address, Code};
+use crate::recording::{Address, Code, Frame};
 use pronk_trampolines::stub::STUB_SIZE;
 use pronk_trampolines::wire::CodeKind;
 use stack::Stack;
+use std::cell::Cell;
 use std::rc::Rc;
 use stubs::Record;
 
-/// The most frames that a stack is walked for. A copy of a stack has room for 8,191 return addresses.
-const MAX_FRAMES: usize = 100_000;
+/// The most frames that a stack is walked for. A recursion 20,000 calls deep, through C code at each level, has a tenth
+/// of them.
+const MAX_FRAMES: usize = 1 << 20;
 
 /// The registers that unwinding needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub(crate) struct Trail<'a> {
     pub(crate) sampled: Option<&'a GeneralRegisters>,
     /// The frames that were called from here, the nearest last.
     pub(crate) callees: Vec<Callee<'a>>,
+    /// Whether anything was looked up in it since this was last cleared.
+    pub(crate) used: Cell<bool>,
 }
 
 /// A frame of native code that was passed.
@@ -74,7 +81,7 @@ pub(crate) trait NativeUnwinder {
     fn step(&mut self, mapping: &Mapping, code: Code, registers: Registers, stack: &Stack, trail: &Trail) -> Step;
 }
 
-/// One frame of a walk.
+/// What a frame of a walk is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Found<'m> {
     /// Code in a mapping.
@@ -89,19 +96,62 @@ pub(crate) enum Found<'m> {
     Truncated,
 }
 
+/// One frame of a walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walked<'m> {
+    pub(crate) found: Found<'m>,
+    /// Where the frame begins. It ends where its caller's begins. Where frames are missing, they lie above this.
+    pub(crate) sp: u64,
+    /// What the walk knew when it came to the frame; `None` for what it did not come to step by step.
+    pub(crate) place: Option<Place>,
+    /// The lowest address of the stack that the step out of the frame depended on, 0 if it depended on more than that.
+    pub(crate) reads_from: u64,
+}
+
+/// All that a walk takes along from frame to frame: with the same mappings and the same stack above it, it goes on alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) code: Code,
+    pub(crate) registers: Registers,
+    /// The live record that the walk must come to next.
+    expected: Option<Record>,
+}
+
+/// What is known of a thread at a sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampled<'m, 's> {
+    pub(crate) mappings: &'m Mappings,
+    pub(crate) registers: Registers,
+    pub(crate) general: &'m GeneralRegisters,
+    pub(crate) stack: &'s Stack<'s>,
+}
+
+/// The frames of a chain of calls in the kernel, whose addresses are given from the newest on: the oldest first.
+pub(crate) fn kernel_frames(addresses: &[u64]) -> impl Iterator<Item = Frame> {
+    addresses.iter().enumerate().rev().map(|(index, &address)| {
+        let address = Address(address);
+        Frame::Kernel(if index == 0 { Code::At(address) } else { Code::ReturnTo(address) })
+    })
+}
+
 /// Walks a stack, and hands over each frame from the newest to the root.
-pub(crate) fn unwind<'m>(
-    mappings: &'m Mappings,
+pub(crate) fn unwind<'m>(sampled: &Sampled<'m, '_>, native: &mut impl NativeUnwinder, frames: &mut Vec<Walked<'m>>) {
+    let first = Record::first_from(sampled.registers.sp, sampled.stack, sampled.mappings);
+    unwind_until(sampled, first, native, |_| false, frames);
+}
+
+/// Walks a stack, whose first live record is known, until the walk comes to a place that is known.
+fn unwind_until<'m>(
+    sampled: &Sampled<'m, '_>,
+    first: Option<Record>,
     native: &mut impl NativeUnwinder,
-    registers: Registers,
-    general: &'m GeneralRegisters,
-    stack: &Stack,
-    frames: &mut Vec<Found<'m>>,
+    is_known: impl FnMut(&Place) -> bool,
+    frames: &mut Vec<Walked<'m>>,
 ) {
-    let trail = Trail { sampled: Some(general), callees: Vec::new() };
-    let mut walk = Walk { mappings, native, stack, trail, expected: None };
-    walk.expected = Record::first_from(registers.sp, stack, mappings);
-    walk.run(registers, frames);
+    let Sampled { mappings, registers, general, stack } = *sampled;
+    let trail = Trail { sampled: Some(general), callees: Vec::new(), used: Cell::new(false) };
+    let place = Place { code: Code::At(Address(registers.pc)), registers, expected: first };
+    Walk { mappings, native, stack, trail, expected: first }.run(place, is_known, frames);
 }
 
 struct Walk<'m, 's, N> {
@@ -114,29 +164,54 @@ struct Walk<'m, 's, N> {
 }
 
 impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
-    fn run(&mut self, start: Registers, frames: &mut Vec<Found<'m>>) {
-        let mut registers = start;
-        let mut code = Code::At(Address(start.pc));
-        while frames.len() < MAX_FRAMES {
-            let mut step = self.frame(code, registers, frames);
-            if matches!(code, Code::At(_)) {
-                step = self.second_chance(step, code, registers);
-            }
-            let next = match step {
-                Step::Caller(caller) if self.is_plausible(code, registers, caller) => {
-                    self.leave(code, caller);
-                    Some(caller)
-                }
-                Step::Root if self.expected.is_none() => return,
-                _ => self.resume(frames),
+    fn run(&mut self, start: Place, mut is_known: impl FnMut(&Place) -> bool, frames: &mut Vec<Walked<'m>>) {
+        let mut place = start;
+        while !is_known(&place) {
+            let caller = match self.advance(place, frames) {
+                Step::Caller(caller) => Some(caller).filter(|_| frames.len() < MAX_FRAMES),
+                Step::Root => return,
+                Step::Failed => None,
             };
-            let Some(caller) = next else {
-                frames.push(if self.stack.is_cut() { Found::Truncated } else { Found::Gap });
+            let Some(registers) = caller else {
+                let missing = if self.stack.is_cut() { Found::Truncated } else { Found::Gap };
+                self.push_missing(missing, frames);
                 return;
             };
-            registers = caller;
-            code = Code::ReturnTo(Address(caller.pc));
+            place = Place { code: Code::ReturnTo(Address(registers.pc)), registers, expected: self.expected };
         }
+    }
+
+    /// Hands over the frame at a place, and those behind it that are only known by their records, and goes on to the
+    /// caller.
+    fn advance(&mut self, place: Place, frames: &mut Vec<Walked<'m>>) -> Step {
+        let Place { code, registers, .. } = place;
+        self.stack.take_lowest_read();
+        self.trail.used.set(false);
+        let (found, mut step) = self.frame(code, registers);
+        let index = frames.len();
+        frames.push(Walked { found, sp: registers.sp, place: Some(place), reads_from: 0 });
+        if matches!(code, Code::At(_)) {
+            step = self.second_chance(step, code, registers);
+        }
+        let next = match step {
+            Step::Caller(caller) if self.is_plausible(code, registers, caller) => {
+                self.leave(code, caller);
+                step
+            }
+            Step::Root if self.expected.is_none() => step,
+            _ => self.resume(frames).map_or(Step::Failed, Step::Caller),
+        };
+        let lowest_read = self.stack.take_lowest_read();
+        if let Some(walked) = frames.get_mut(index).filter(|_| !self.trail.used.get()) {
+            walked.reads_from = lowest_read;
+        }
+        next
+    }
+
+    /// Says that frames are missing behind the last one.
+    fn push_missing(&self, missing: Found<'m>, frames: &mut Vec<Walked<'m>>) {
+        let sp = frames.last().map_or(0, |last| last.sp);
+        frames.push(Walked { found: missing, sp, place: None, reads_from: u64::MAX });
     }
 
     /// Notes what was passed on the way to a caller.
@@ -154,34 +229,29 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
         self.trail.callees.clear();
     }
 
-    /// Hands over the frame that the walk is at, and takes a step out of it.
-    fn frame(&mut self, code: Code, registers: Registers, frames: &mut Vec<Found<'m>>) -> Step {
+    /// The frame that the walk is at, and a step out of it.
+    fn frame(&mut self, code: Code, registers: Registers) -> (Found<'m>, Step) {
         let address = code.lookup().0;
         let Some(mapping) = self.mappings.find(address) else {
-            frames.push(Found::Unmapped(code));
-            return step_by_frame_pointer(registers, self.stack);
+            return (Found::Unmapped(code), step_by_frame_pointer(registers, self.stack));
         };
+        let found = Found::Native(mapping, code);
         match &mapping.image {
             Image::Ours(CodeKind::Stubs, _) => {
                 let stub = stubs::stub_at(address, mapping.range.start);
-                frames.push(Found::Stub(mapping, stub));
                 let (caller, passed) = stubs::step_from_stub(code, stub, registers, self.stack);
                 self.pass(passed, caller);
-                caller.map_or(Step::Failed, Step::Caller)
+                (Found::Stub(mapping, stub), caller.map_or(Step::Failed, Step::Caller))
             }
             Image::Ours(CodeKind::Hook, _) => {
-                frames.push(Found::Native(mapping, code));
                 let offset = address - mapping.range.start;
-                stubs::step_from_hook(offset, registers, self.stack).map_or(Step::Failed, Step::Caller)
+                let caller = stubs::step_from_hook(offset, registers, self.stack);
+                (found, caller.map_or(Step::Failed, Step::Caller))
             }
             Image::File(_) | Image::Vdso => {
-                frames.push(Found::Native(mapping, code));
-                self.native.step(mapping, code, registers, self.stack, &self.trail)
+                (found, self.native.step(mapping, code, registers, self.stack, &self.trail))
             }
-            Image::Anonymous(_) => {
-                frames.push(Found::Native(mapping, code));
-                step_by_frame_pointer(registers, self.stack)
-            }
+            Image::Anonymous(_) => (found, step_by_frame_pointer(registers, self.stack)),
         }
     }
 
@@ -240,12 +310,13 @@ impl<'m, N: NativeUnwinder> Walk<'m, '_, N> {
     }
 
     /// Takes the walk up again at the next live record whose stub has a caller.
-    fn resume(&mut self, frames: &mut Vec<Found<'m>>) -> Option<Registers> {
+    fn resume(&mut self, frames: &mut Vec<Walked<'m>>) -> Option<Registers> {
         self.lose_trail();
         while let Some(record) = self.expected {
             let mapping = self.mappings.find(record.stub)?;
-            frames.push(Found::Gap);
-            frames.push(Found::Stub(mapping, Address(record.stub)));
+            self.push_missing(Found::Gap, frames);
+            let found = Found::Stub(mapping, Address(record.stub));
+            frames.push(Walked { found, sp: record.stack_pointer(), place: None, reads_from: u64::MAX });
             self.expected = Record::below(record.base, self.stack, self.mappings);
             let in_stub = Registers { pc: record.stub, sp: record.stack_pointer(), fp: record.base };
             let code = Code::ReturnTo(Address(record.stub));

@@ -15,7 +15,7 @@ use framehop::{ExplicitModuleSectionInfo, FrameAddress, Unwinder};
 use gimli::{BaseAddresses, Register, RegisterRule, UnwindContext, X86_64};
 use object::elf::{EM_X86_64, PF_X, PT_LOAD};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{LittleEndian, Object, ObjectSection, ReadCache, ReadRef};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef, SymbolKind};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -63,6 +63,15 @@ impl Module {
         let executable = self.segments.iter().filter(|segment| segment.executable).find(holds);
         let segment = executable.or_else(|| self.segments.iter().find(holds))?;
         segment.address.checked_add(offset - segment.offsets.start)
+    }
+
+    /// The parts of the function that begins at an offset in the file, each by how far from the beginning it lies.
+    pub(super) fn parts_of_function(&self, offset: u64, file: &MappedImage) -> Vec<Range<i64>> {
+        let Some(start) = self.stated_address(offset) else { return Vec::new() };
+        let described = self.sections.as_ref().and_then(|sections| sections.described_with(start));
+        let parts = described.into_iter().chain(cold_parts(start, file));
+        let distance = |address: u64| address.wrapping_sub(start).cast_signed();
+        parts.map(|part| distance(part.start)..distance(part.end)).collect()
     }
 
     /// Whether an address is that of the first instructions of a program, which nothing has called. Behind them either
@@ -241,6 +250,7 @@ impl Modules {
     /// The value of a register at the end of a trail: where the nearest frame that changed it has saved it, else as it
     /// was at the sample.
     fn register(&mut self, register: Register, stack: &Stack, trail: &Trail) -> Option<u64> {
+        trail.used.set(true);
         for callee in trail.callees.iter().rev() {
             if !PRESERVED.contains(&register) {
                 return None;
@@ -269,6 +279,23 @@ impl NativeUnwinder for Modules {
         let step = module.and_then(|module| self.step_in(&module, offset, code, registers, stack, trail));
         step.unwrap_or_else(|| super::step_by_frame_pointer(registers, stack))
     }
+}
+
+/// Where gcc has put those parts of a function that it takes for unlikely to run, as far as the file has symbols: they
+/// are called as the function is, with `.cold` behind it (`-freorder-functions` of gcc(1); gcc/cgraphclones.cc, gcc 12).
+fn cold_parts(start: u64, file: &MappedImage) -> Vec<Range<u64>> {
+    let Some(data) = file.open().map(ReadCache::new) else { return Vec::new() };
+    let Ok(elf) = ElfFile64::<LittleEndian, _>::parse(&data) else { return Vec::new() };
+    let functions = || elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let names: Vec<&[u8]> =
+        functions().filter(|symbol| symbol.address() == start).filter_map(|symbol| symbol.name_bytes().ok()).collect();
+    let is_part = |name: &[u8]| {
+        names.iter().any(|function| name.strip_prefix(*function).is_some_and(|rest| rest.starts_with(b".cold")))
+    };
+    functions()
+        .filter(|symbol| symbol.name_bytes().is_ok_and(is_part))
+        .filter_map(|symbol| Some(symbol.address()..symbol.address().checked_add(symbol.size())?))
+        .collect()
 }
 
 /// The vdso is the same in every process: the kernel maps one image (vdso(7)).

@@ -7,6 +7,7 @@ use crate::recording::Address;
 use pronk_trampolines::python::{HOOK_SIZE, HOOK_UNWIND_TABLE};
 use pronk_trampolines::stub::record::{LINK, LOWEST, STACK_POINTER, TAG, live_stub, stub_of_tag};
 use pronk_trampolines::stub::{Cfa, RETURN_OFFSET, STUB_SIZE, Saved, UNWIND_TABLE, UnwindRow, row_at};
+use std::ops::Range;
 
 /// A live stub record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +27,18 @@ impl Record {
 
     /// The first live record whose words all lie at or above an address.
     pub(super) fn first_from(address: u64, stack: &Stack, mappings: &Mappings) -> Option<Record> {
+        Record::first_in(address..u64::MAX, stack, mappings)
+    }
+
+    /// The first live record whose lowest word lies in a range of addresses.
+    pub(super) fn first_in(range: Range<u64>, stack: &Stack, mappings: &Mappings) -> Option<Record> {
         let around = mappings.around_stubs();
         if around.is_empty() {
             return None;
         }
-        let lowest_tag = address.checked_add_signed(TAG - LOWEST)?;
-        stack.words_from(lowest_tag).find_map(|(at, tag)| {
+        let lowest_tag = range.start.checked_add_signed(TAG - LOWEST)?;
+        let tags_end = range.end.saturating_add_signed(TAG - LOWEST);
+        stack.words_from(lowest_tag).take_while(|(at, _)| *at < tags_end).find_map(|(at, tag)| {
             let base = at.checked_add_signed(-TAG)?;
             around.contains(&(tag ^ base)).then(|| Record::at(base, stack, mappings)).flatten()
         })

@@ -111,8 +111,9 @@ impl Builder {
         let cut = bytes.len() > limit;
         let stack = Stack::new(self.sp(), &bytes[..bytes.len().min(limit)], cut);
         let mut frames = Vec::new();
-        unwind(&mappings, &mut Sized, registers, &[0; 16], &stack, &mut frames);
-        frames.iter().map(show).collect()
+        let sampled = Sampled { mappings: &mappings, registers, general: &[0; 16], stack: &stack };
+        unwind(&sampled, &mut Sized, &mut frames);
+        frames.iter().map(|frame| show(&frame.found)).collect()
     }
 }
 
