@@ -8,6 +8,7 @@
 //! and never the profile. Files are read and never mapped, since a mapped file that is truncated kills its reader.
 
 pub mod file;
+mod lines;
 mod machinery;
 mod merge;
 mod native;
