@@ -81,6 +81,12 @@ pub enum Event {
     Cycles,
     /// The kernel's clock of the time that a thread is on a processor.
     CpuClock,
+    /// The thread's own clock of the time that it is on a processor.
+    TaskClock,
+    /// The clock on the wall.
+    Wall,
+    /// The thread's own clock, while it holds the interpreter's lock.
+    Gil,
 }
 
 /// One process image: from fork or exec to exec or exit.
@@ -269,6 +275,15 @@ pub struct Sample {
     pub stack: Option<StackId>,
 }
 
+/// How long the handler ran for a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandlerTimes {
+    /// The median, in nanoseconds.
+    pub p50_ns: u64,
+    /// What it kept to for 99 of 100 samples, in nanoseconds.
+    pub p99_ns: u64,
+}
+
 /// What went wrong, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
@@ -283,8 +298,16 @@ pub struct Losses {
     /// Samples without any user frame: those of exiting threads, and of `execve` once the old memory is gone. They can
     /// have frames of the kernel.
     pub without_stack: u64,
-    /// Records of the kernel's that could not be read.
+    /// Records that could not be read.
     pub malformed: u64,
+    /// How often a sample met the interpreter between two states, and was taken again a moment later.
+    pub retaken: u64,
+    /// Samples whose frame links could not be read whole, even when they were taken again.
+    pub torn: u64,
+    /// Periods for which there is no sample, because the program held the signal back.
+    pub held_back: u64,
+    /// How long the handler ran for a sample, if samples were taken by one.
+    pub handler: Option<HandlerTimes>,
     /// Time in the kernel that could not be sampled because of permissions: whether it was left out.
     pub kernel_excluded: bool,
     /// The time that sampling was on.

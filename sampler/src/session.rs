@@ -8,7 +8,7 @@ use crate::limits;
 use crate::recording::{Losses, MonotonicNs, Recording};
 use crate::signals::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pronk_trampolines::wire::SESSION_ENV;
+use pronk_trampolines::wire::{Mode, SESSION_ENV};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -19,12 +19,30 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Request {
     /// The command and its arguments. The command is looked for as a shell does.
     pub command: Vec<OsString>,
-    /// Samples per second of CPU time of each thread.
+    /// Samples per second: of a thread's CPU time, or of time on the clock in [`Mode::Wall`].
     pub frequency: u32,
+    /// How samples are taken.
+    pub engine: EngineChoice,
+    /// Which moments of a thread are sampled.
+    pub mode: Mode,
+    /// Whether samples are to have the kernel's part of the stack.
+    pub kernel: bool,
     /// How long to sample; `None` is until the command ends.
     pub duration: Option<Duration>,
-    /// Whether to load the agent into the command, so that each function of an interpreter runs through a stub.
-    pub stubs: bool,
+    /// Whether each function of an interpreter runs through a stub; `None` is as the engine needs it.
+    pub stubs: Option<bool>,
+}
+
+/// How samples are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// In the best way that this machine permits.
+    #[default]
+    Auto,
+    /// By the kernel, from outside the program.
+    Perf,
+    /// By a signal handler in the program.
+    Signal,
 }
 
 /// A command that runs and is sampled.
@@ -57,7 +75,7 @@ impl Session {
     pub fn start(request: Request, directory: SessionDirectory) -> Result<Session, Error> {
         check_frequency(request.frequency, limits::number("perf_event_max_sample_rate"))?;
         let mut environment = Environment::inherited();
-        if request.stubs {
+        if request.stubs != Some(false) {
             environment.preload(&directory.library());
             environment.set(SESSION_ENV, directory.path().into());
         }
@@ -100,6 +118,11 @@ impl Session {
     /// The session's directory, where the agents write.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// How samples are taken, in words: the engine, what drives it, and why it is that one.
+    pub fn engine(&self) -> &str {
+        "perf"
     }
 
     /// The id of the command's first process.

@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 const MAGIC: [u8; 8] = *b"\x89pronk\r\n";
 
 /// The version of the format that this crate writes and reads. It goes up whenever [`Profile`] changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const HEADER_SIZE: usize = 32;
 
@@ -38,6 +38,17 @@ pub enum FileError {
         "it was made by a newer pronk: its format has version {found}, and this pronk reads up to version {supported}"
     )]
     Newer {
+        /// The version of the file's format.
+        found: u32,
+        /// [`VERSION`].
+        supported: u32,
+    },
+    /// An older pronk made it.
+    #[error(
+        "it was made by an older pronk: its format has version {found}, and this pronk reads version {supported}; record \
+         it again, or read it with the pronk that made it"
+    )]
+    Older {
         /// The version of the file's format.
         found: u32,
         /// [`VERSION`].
@@ -91,7 +102,8 @@ pub fn read(bytes: &[u8]) -> Result<Profile, FileError> {
     match u32_at(header, 8) {
         VERSION => {}
         0 => return Err(FileError::Damaged("its version is 0")),
-        newer => return Err(FileError::Newer { found: newer, supported: VERSION }),
+        found if found < VERSION => return Err(FileError::Older { found, supported: VERSION }),
+        found => return Err(FileError::Newer { found, supported: VERSION }),
     }
     let (compressed, content) = (u64_at(header, 16), u64_at(header, 24));
     if (payload.len() as u64) < compressed {
@@ -175,7 +187,7 @@ mod tests {
                 let error = read(&changed).unwrap_err();
                 let expected = match at {
                     0..8 => matches!(error, FileError::NotAProfile),
-                    8..12 => matches!(error, FileError::Newer { .. } | FileError::Damaged(_)),
+                    8..12 => matches!(error, FileError::Newer { .. } | FileError::Older { .. } | FileError::Damaged(_)),
                     16..24 => matches!(error, FileError::Truncated { .. } | FileError::Damaged(_)),
                     _ => matches!(error, FileError::Damaged(_)),
                 };
@@ -188,8 +200,12 @@ mod tests {
     fn errors_say_what_a_person_needs() {
         let mut newer = bytes(&profile());
         newer[8] = 9;
-        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 1";
+        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 2";
         assert_eq!(read(&newer).unwrap_err().to_string(), expected);
+        let mut older = bytes(&profile());
+        older[8] = 1;
+        let said = read(&older).unwrap_err().to_string();
+        assert!(said.starts_with("it was made by an older pronk: its format has version 1"), "{said}");
         let longer = [bytes(&profile()), vec![0]].concat();
         assert_eq!(read(&longer).unwrap_err().to_string(), "it is damaged: it is longer than its header says");
         assert_eq!(read(b"<svg>").unwrap_err().to_string(), "it is not a profile of pronk's");

@@ -1,11 +1,12 @@
 //! Turns a recording into a profile: names for every frame, native and Python frames in one stack.
 
+use crate::lines;
 use crate::machinery::Binary;
 use crate::native::{DEBUG_ROOT, KERNEL, Kernel, Module, Place};
 use crate::profile::{self, Category, FrameId, Meta, Profile, Quality, StackId};
-use crate::registry::Registries;
+use crate::registry::{Registries, full_name};
 use crate::tables::{FunctionText, Tables};
-use pronk_sampler::recording::{self, Address, CodeId, Frame, MappedObject, Mapping, MappingId, Recording};
+use pronk_sampler::recording::{self, Address, CodeId, Event, Frame, MappedObject, Mapping, MappingId, Recording};
 use pronk_trampolines::wire::CodeKind;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -31,7 +32,7 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
     let registries = Registries::load(&recording.session);
     let mut names = Names::new(recording, &registries, debug_root, kallsyms);
     let stacks = names.stacks();
-    let (unresolved, unnamed_stubs) = (names.unresolved.len() as u64, names.unnamed_stubs.len() as u64);
+    let (unresolved, unnamed) = (names.unresolved.len(), names.unnamed_stubs.len() + names.unnamed_codes.len());
     let mut tables = names.tables;
     let processes = processes(recording, &registries, &mut tables);
     let threads = recording.threads.iter().map(|thread| profile::Thread {
@@ -51,7 +52,7 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
         })
         .collect();
     samples.sort_by_key(|sample| sample.time_ns);
-    let quality = quality(recording, &registries, unresolved, unnamed_stubs);
+    let quality = quality(recording, &registries, unresolved as u64, unnamed as u64);
     let (strings, functions, frames, stacks) = tables.finish();
     Profile { meta, quality, strings, processes, threads, functions, frames, stacks, samples }
 }
@@ -78,13 +79,16 @@ fn processes(recording: &Recording, registries: &Registries, tables: &mut Tables
     processes
 }
 
-fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unnamed_stubs: u64) -> Quality {
+fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unnamed: u64) -> Quality {
     let losses = &recording.losses;
     let samples = recording.samples.len() as u64;
-    let cpu_seconds = losses.cpu_time.map(|time| time.as_secs_f64()).filter(|&seconds| seconds > 0.0);
+    // The CPU time says nothing of the samples that are taken while a thread waits, or only while it holds a lock.
+    let is_of_cpu_time = !matches!(recording.event, Event::Wall | Event::Gil);
+    let cpu_time = losses.cpu_time.filter(|_| is_of_cpu_time);
+    let cpu_seconds = cpu_time.map(|time| time.as_secs_f64()).filter(|&seconds| seconds > 0.0);
     let mut notes = registries.notes.clone();
     if losses.malformed > 0 {
-        notes.push(format!("{} records of the kernel's could not be read", losses.malformed));
+        notes.push(format!("{} records could not be read", losses.malformed));
     }
     Quality {
         samples,
@@ -94,8 +98,13 @@ fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unna
         truncated: losses.truncated,
         gaps: losses.gaps,
         without_stack: losses.without_stack,
+        retaken: losses.retaken,
+        torn: losses.torn,
+        held_back: losses.held_back,
+        handler_p50_ns: losses.handler.map(|times| times.p50_ns),
+        handler_p99_ns: losses.handler.map(|times| times.p99_ns),
         unresolved_frames: unresolved,
-        unnamed_stubs,
+        unnamed_stubs: unnamed,
         unregistered_functions: registries.unregistered,
         deep_stops: registries.deep_stops,
         kernel_excluded: losses.kernel_excluded,
@@ -132,6 +141,7 @@ struct Names<'a> {
     named: HashMap<(Frame, bool), Named>,
     unresolved: HashSet<(usize, u64)>,
     unnamed_stubs: HashSet<(MappingId, Address)>,
+    unnamed_codes: HashSet<CodeId>,
 }
 
 impl<'a> Names<'a> {
@@ -153,6 +163,7 @@ impl<'a> Names<'a> {
             named: HashMap::new(),
             unresolved: HashSet::new(),
             unnamed_stubs: HashSet::new(),
+            unnamed_codes: HashSet::new(),
         }
     }
 
@@ -186,7 +197,7 @@ impl<'a> Names<'a> {
             Frame::Kernel(code) => self.kernel(code.lookup()),
             Frame::Native(mapping, code) => self.native(mapping, code.lookup(), at_root),
             Frame::Stub(mapping, address) => self.stub(mapping, address),
-            Frame::Python(code, _) => self.python(code),
+            Frame::Python(code, instruction) => self.python(code, instruction),
             Frame::Unmapped(code) => {
                 self.unresolved.insert((usize::MAX, code.lookup().0));
                 self.single(UNMAPPED, None, Category::Native)
@@ -221,34 +232,27 @@ impl<'a> Names<'a> {
             self.unnamed_stubs.insert((mapping, address));
             return self.single(&format!("[stub {:#x}]", address.0), None, Category::Python);
         };
-        let text = FunctionText {
-            name: &function.name,
-            file: function.file.as_deref(),
-            first_line: function.first_line,
-            binary: None,
-            category: Category::Python,
-        };
-        let function = self.tables.function(text);
-        Named { frames: [self.tables.frame(function, None, false)].into(), starts: false }
+        self.python_function(&function.name, function.file.as_deref(), function.first_line, None)
     }
 
-    fn python(&mut self, id: CodeId) -> Named {
+    fn python(&mut self, id: CodeId, instruction: Option<u32>) -> Named {
         let Some(code) = self.recording.codes.get(id.index()) else {
-            return self.single(UNMAPPED, None, Category::Python);
+            self.unnamed_codes.insert(id);
+            return self.single(&format!("[code {}]", id.0), None, Category::Python);
         };
-        let name = match code.module.is_empty() {
-            true => code.qualname.clone(),
-            false => format!("{}.{}", code.module, code.qualname),
-        };
-        let text = FunctionText {
-            name: &name,
-            file: (!code.file.is_empty()).then_some(code.file.as_str()),
-            first_line: (code.first_line != 0).then_some(code.first_line),
-            binary: None,
-            category: Category::Python,
-        };
+        let name = full_name(&code.module, &code.qualname);
+        let file = (!code.file.is_empty()).then_some(code.file.as_str());
+        let first_line = (code.first_line != 0).then_some(code.first_line);
+        // Where a module begins, there is an instruction on line 0.
+        let line = lines::line(code, instruction).filter(|&line| line != 0);
+        self.python_function(&name, file, first_line, line)
+    }
+
+    /// A frame of a Python function: named alike, whether by its stub or by its code object.
+    fn python_function(&mut self, name: &str, file: Option<&str>, first_line: Option<u32>, line: Option<u32>) -> Named {
+        let text = FunctionText { name, file, first_line, binary: None, category: Category::Python };
         let function = self.tables.function(text);
-        Named { frames: [self.tables.frame(function, None, false)].into(), starts: false }
+        Named { frames: [self.tables.frame(function, line, false)].into(), starts: false }
     }
 
     fn native(&mut self, id: MappingId, address: Address, at_root: bool) -> Named {

@@ -68,18 +68,34 @@ pub struct Meta {
     pub started_at_unix: u64,
     /// How long sampling was on, in nanoseconds.
     pub duration_ns: u64,
-    /// Samples asked for per second of CPU time of each thread.
+    /// Samples asked for per second: of CPU time of each thread, or of time on the clock in [`Mode::Wall`].
     pub frequency: u32,
+    /// Which moments of a thread were sampled.
+    pub mode: Mode,
     /// What caused a sample, such as `cpu-clock`.
     pub event: String,
-    /// How samples were taken, such as `perf`.
+    /// How samples were taken: `perf` or `signal`.
     pub engine: String,
+    /// What drove the engine, and why, in words.
+    pub driver: String,
     /// Whether stubs were on, such as `full`.
     pub stubs: String,
     /// Which native frames are shown if nothing else is asked for.
     pub native: NativeFrames,
     /// How the command ended, in words, such as `exit code 3`.
     pub exit: String,
+}
+
+/// Which moments of a thread were sampled, and so what a sample stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Those in which it was on a processor: its CPU time.
+    #[default]
+    Cpu,
+    /// All: time on the clock, waiting included.
+    Wall,
+    /// Those in which it held the interpreter's lock: its CPU time meanwhile.
+    Gil,
 }
 
 /// Which native frames a view shows. Python frames are always shown.
@@ -111,9 +127,19 @@ pub struct Quality {
     pub gaps: u64,
     /// Samples without a stack.
     pub without_stack: u64,
+    /// How often a sample met the interpreter between two states, and was taken again a moment later. Nothing is lost.
+    pub retaken: u64,
+    /// Samples whose Python frames could not be read whole, even when they were taken again.
+    pub torn: u64,
+    /// Periods for which there is no sample, because the program held the signal back.
+    pub held_back: u64,
+    /// How long the signal handler ran for a sample, in nanoseconds: the median.
+    pub handler_p50_ns: Option<u64>,
+    /// What it kept to for 99 of 100 samples, in nanoseconds.
+    pub handler_p99_ns: Option<u64>,
     /// Native frames (distinct places) for which no function was found.
     pub unresolved_frames: u64,
-    /// Stubs that were seen in samples and are in no registry that could be read.
+    /// Stubs and code objects that were seen in samples, and of which nothing could be read.
     pub unnamed_stubs: u64,
     /// Functions that got no stub of their own.
     pub unregistered_functions: u64,
@@ -143,7 +169,7 @@ pub struct Process {
 pub enum PythonSupport {
     /// It is not Python, or ended before its interpreter started.
     NotPython,
-    /// Its functions ran through stubs. The version, such as `3.12.1`.
+    /// Its functions have names, from stubs or from the interpreter's frames. The version, such as `3.12.1`.
     Stubs(String),
     /// The interpreter was refused, or stubs were stopped: why.
     Refused(String),

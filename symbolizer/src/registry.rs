@@ -124,12 +124,16 @@ fn read_used(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A Python function's name: its module's and its qualified one.
+pub fn full_name(module: &str, qualname: &str) -> String {
+    if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
+}
+
 fn functions(reader: &Reader) -> HashMap<u64, Function> {
     let mut functions = HashMap::new();
     for Record::Function { stub, function, .. } in reader.records() {
-        let (module, qualname) = (String::from_utf8_lossy(function.module), String::from_utf8_lossy(function.qualname));
         let named = Function {
-            name: if module.is_empty() { qualname.into_owned() } else { format!("{module}.{qualname}") },
+            name: full_name(&String::from_utf8_lossy(function.module), &String::from_utf8_lossy(function.qualname)),
             file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
             first_line: (function.first_line != 0).then_some(function.first_line),
         };

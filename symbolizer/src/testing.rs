@@ -80,7 +80,7 @@ impl RegistryBytes {
 /// A small profile. Its stacks, the root first:
 ///
 /// ```text
-/// main shop.fib shop.fib shop.fib            2 samples
+/// main:2 shop.fib:11 shop.fib:11 shop.fib:12  2 samples
 /// main shop.sort (call) list_sort compare    3 samples
 /// main shop.sort (gap) inflate               1 sample
 /// (truncated) main page_fault                1 sample, other thread
@@ -89,27 +89,34 @@ impl RegistryBytes {
 /// ```
 pub fn profile() -> Profile {
     let mut tables = Tables::new();
-    let mut frame = |name: &str, place: Option<(&str, u32)>, binary: Option<&str>, category| {
-        let (file, first_line) = (place.map(|place| place.0), place.map(|place| place.1));
-        let function = tables.function(FunctionText { name, file, first_line, binary, category });
+    let mut python = |name: &str, file: &str, first_line: u32, line: Option<u32>| {
+        let (file, first_line) = (Some(file), Some(first_line));
+        let text = FunctionText { name, file, first_line, binary: None, category: Category::Python };
+        let function = tables.function(text);
+        tables.frame(function, line, false)
+    };
+    let main = python("__main__.<module>", "/srv/app/shop.py", 1, Some(2));
+    let calling_fib = python("shop.fib", "/srv/app/shop.py", 10, Some(11));
+    let fib = python("shop.fib", "/srv/app/shop.py", 10, Some(12));
+    let sort = python("shop.sort;er\n", "<string>", 1, None);
+    let mut frame = |name: &str, binary: Option<&str>, category| {
+        let text = FunctionText { name, file: None, first_line: None, binary, category };
+        let function = tables.function(text);
         tables.frame(function, None, false)
     };
-    let main = frame("__main__.<module>", Some(("/srv/app/shop.py", 1)), None, Category::Python);
-    let fib = frame("shop.fib", Some(("/srv/app/shop.py", 10)), None, Category::Python);
-    let sort = frame("shop.sort;er\n", Some(("<string>", 1)), None, Category::Python);
-    let call = frame("PyObject_Vectorcall", None, Some("python3.12"), Category::Interpreter);
-    let list_sort = frame("list_sort", None, Some("python3.12"), Category::Native);
-    let compare = frame("PyObject_RichCompare", None, Some("python3.12"), Category::Interpreter);
-    let gap = frame(crate::merge::FRAMES_MISSING, None, None, Category::Missing);
-    let truncated = frame(crate::merge::STACK_TRUNCATED, None, None, Category::Missing);
-    let inflate = frame("libz.so.1+0x1230", None, Some("libz.so.1"), Category::Native);
-    let fault = frame("page_fault", None, Some("[kernel]"), Category::Kernel);
+    let call = frame("PyObject_Vectorcall", Some("python3.12"), Category::Interpreter);
+    let list_sort = frame("list_sort", Some("python3.12"), Category::Native);
+    let compare = frame("PyObject_RichCompare", Some("python3.12"), Category::Interpreter);
+    let gap = frame(crate::merge::FRAMES_MISSING, None, Category::Missing);
+    let truncated = frame(crate::merge::STACK_TRUNCATED, None, Category::Missing);
+    let inflate = frame("libz.so.1+0x1230", Some("libz.so.1"), Category::Native);
+    let fault = frame("page_fault", Some("[kernel]"), Category::Kernel);
     let mut stack = |frames: &[profile::FrameId]| {
         let stack = frames.iter().fold(None, |below, &frame| Some(tables.stack(below, frame)));
         stack.unwrap()
     };
     let stacks: [(usize, Option<StackId>); 6] = [
-        (2, Some(stack(&[main, fib, fib, fib]))),
+        (2, Some(stack(&[main, calling_fib, calling_fib, fib]))),
         (3, Some(stack(&[main, sort, call, list_sort, compare]))),
         (1, Some(stack(&[main, sort, gap, inflate]))),
         (1, Some(stack(&[truncated, main, fault]))),

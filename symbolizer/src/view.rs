@@ -1,7 +1,13 @@
 //! A way to look at a profile: which frames are seen, what they are called, and how often.
 
-use crate::profile::{Category, FrameId, Function, FunctionId, NativeFrames, Profile, StackId, StringId, ThreadId};
+use crate::profile::{
+    Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, StackId, StringId, ThreadId,
+};
 use std::collections::{BTreeMap, HashSet};
+
+mod source;
+
+pub use source::{FileCount, LineCount, SourceCounts};
 
 /// The mark of a sample of which nothing is known but that it was taken.
 pub const NO_STACK: &str = "[no stack]";
@@ -15,6 +21,8 @@ pub struct ViewOptions {
     pub native: Option<NativeFrames>,
     /// Only the threads of this name or thread id.
     pub thread: Option<String>,
+    /// Whether frames of one function on different lines are told apart.
+    pub lines: bool,
 }
 
 /// How often a function was seen.
@@ -52,6 +60,8 @@ pub struct View<'a> {
     shown: Vec<Option<StackId>>,
     /// For each thread, whether it is shown.
     threads: Vec<bool>,
+    /// Whether the labels of frames have the line that was being executed.
+    lines: bool,
 }
 
 impl<'a> View<'a> {
@@ -72,7 +82,7 @@ impl<'a> View<'a> {
             Some(thread) => *thread == profile.strings[name.index()] || *thread == tid.to_string(),
         };
         let threads = profile.threads.iter().map(|thread| wanted(thread.name, thread.tid)).collect();
-        View { profile, shown, threads }
+        View { profile, shown, threads, lines: options.lines }
     }
 
     /// The samples of the threads that are shown, by time.
@@ -107,11 +117,11 @@ impl<'a> View<'a> {
     /// How often each stack was seen: the labels of its frames, the root first, joined by `;`. A sample in which no
     /// frame is shown counts for [`NOTHING_SHOWN`] or [`NO_STACK`].
     pub fn folded(&self) -> BTreeMap<String, u64> {
-        let labels = self.labels();
+        let labels = self.frame_labels();
         let mut folded = BTreeMap::new();
         for (stack, count) in self.stack_counts() {
             let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
-            let parts: Vec<&str> = frames.iter().map(|&frame| labels[self.function(frame).index()].as_str()).collect();
+            let parts: Vec<&str> = frames.iter().map(|&frame| labels[frame.index()].as_str()).collect();
             let key = match (stack, parts.is_empty()) {
                 (None, _) => NO_STACK.to_owned(),
                 (Some(_), true) => NOTHING_SHOWN.to_owned(),
@@ -138,7 +148,8 @@ impl<'a> View<'a> {
                 counts[function.index()].total_samples += count;
             }
         }
-        let labels = self.labels();
+        let label = |id| self.label(FunctionId(id));
+        let labels: Vec<String> = (0..self.profile.functions.len() as u32).map(label).collect();
         counts.retain(|count| count.total_samples > 0);
         counts.sort_by(|a, b| {
             let by_count = (b.self_samples, b.total_samples).cmp(&(a.self_samples, a.total_samples));
@@ -150,16 +161,22 @@ impl<'a> View<'a> {
     /// What a function is called: `module.qualname (file:line)` for Python, `function (binary)` for native code,
     /// `function [kernel]` for the kernel's. Free of `;`, line ends and other control characters.
     pub fn label(&self, function: FunctionId) -> String {
-        label(self.profile, &self.profile.functions[function.index()])
+        label(self.profile, &self.profile.functions[function.index()], Line::Begins)
+    }
+
+    /// What each frame is called: as its function, and where lines are told apart, with the line that was being executed
+    /// and no other.
+    pub fn frame_labels(&self) -> Vec<String> {
+        let label = |frame: &Frame| {
+            let line = if self.lines { Line::Executed(frame.line) } else { Line::Begins };
+            label(self.profile, &self.profile.functions[frame.function.index()], line)
+        };
+        self.profile.frames.iter().map(label).collect()
     }
 
     /// The function that a frame is in.
     pub fn function(&self, frame: FrameId) -> FunctionId {
         self.profile.frames[frame.index()].function
-    }
-
-    fn labels(&self) -> Vec<String> {
-        self.profile.functions.iter().map(|function| label(self.profile, function)).collect()
     }
 
     /// How many samples have each stack that is shown: `None` for those without one.
@@ -187,16 +204,32 @@ fn shows(profile: &Profile, function: &Function, native: NativeFrames) -> bool {
     }
 }
 
-fn label(profile: &Profile, function: &Function) -> String {
+/// The line of a function that its label has.
+#[derive(Clone, Copy)]
+enum Line {
+    /// The one on which it begins.
+    Begins,
+    /// The one that was being executed, if it is known.
+    Executed(Option<u32>),
+}
+
+fn label(profile: &Profile, function: &Function, line: Line) -> String {
     let text = |id: StringId| profile.strings[id.index()].as_str();
     let name = text(function.name);
     let label = match (function.category, function.file, function.binary) {
         (Category::Python, Some(file), _) => {
             let file = base_name(text(file));
-            match function.first_line {
+            let line = match line {
+                Line::Begins => function.first_line,
+                Line::Executed(line) => line,
+            };
+            match line {
                 Some(line) => format!("{name} ({file}:{line})"),
                 None => format!("{name} ({file})"),
             }
+        }
+        (Category::Native | Category::Interpreter, Some(file), _) if let Line::Executed(Some(line)) = line => {
+            format!("{name} ({}:{line})", base_name(text(file)))
         }
         (Category::Kernel, _, Some(binary)) if text(binary) != name => format!("{name} {}", text(binary)),
         (Category::Native | Category::Interpreter, _, Some(binary)) => {
@@ -237,7 +270,7 @@ mod tests {
     use crate::testing::profile;
 
     fn folded(native: NativeFrames, thread: Option<&str>) -> Vec<(String, u64)> {
-        let options = ViewOptions { native: Some(native), thread: thread.map(str::to_owned) };
+        let options = ViewOptions { native: Some(native), thread: thread.map(str::to_owned), lines: false };
         View::new(&profile(), &options).folded().into_iter().collect()
     }
 
@@ -281,6 +314,38 @@ mod tests {
             ("[stack truncated];__main__.<module> (shop.py:1);page_fault [kernel]", 1),
         ]);
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn lines_tell_frames_of_one_function_apart() {
+        let profile = profile();
+        let options = ViewOptions { native: Some(NativeFrames::Python), lines: true, ..Default::default() };
+        let folded: Vec<(String, u64)> = View::new(&profile, &options).folded().into_iter().collect();
+        let lines = expect(&[
+            (NOTHING_SHOWN, 1),
+            (NO_STACK, 1),
+            ("[stack truncated];__main__.<module> (shop.py:2)", 1),
+            ("__main__.<module> (shop.py:2);shop.fib (shop.py:11);shop.fib (shop.py:11);shop.fib (shop.py:12)", 2),
+            ("__main__.<module> (shop.py:2);shop.sort:er  (<string>)", 4),
+        ]);
+        assert_eq!(folded, lines);
+    }
+
+    #[test]
+    fn a_native_function_has_its_line_where_that_is_known() {
+        let mut profile = profile();
+        let file = StringId(profile.strings.len() as u32);
+        profile.strings.push("/usr/src/list.c".to_owned());
+        let sorting = profile
+            .frames
+            .iter_mut()
+            .find(|frame| profile.strings[profile.functions[frame.function.index()].name.index()] == "list_sort");
+        let sorting = sorting.unwrap();
+        sorting.line = Some(1234);
+        profile.functions[sorting.function.index()].file = Some(file);
+        let with = |lines| View::new(&profile, &ViewOptions { lines, ..Default::default() }).frame_labels();
+        assert!(with(true).contains(&"list_sort (list.c:1234)".to_owned()));
+        assert!(with(false).contains(&"list_sort (python3.12)".to_owned()));
     }
 
     #[test]

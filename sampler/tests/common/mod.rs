@@ -65,7 +65,15 @@ impl Program {
 }
 
 pub fn request(command: Vec<OsString>) -> Request {
-    Request { command, frequency: 999, duration: None, stubs: false }
+    Request {
+        command,
+        frequency: 999,
+        engine: EngineChoice::Perf,
+        mode: Mode::Cpu,
+        kernel: false,
+        duration: None,
+        stubs: Some(false),
+    }
 }
 
 pub fn start(request: Request) -> Result<Session, Error> {

@@ -5,8 +5,10 @@ use crate::profile::{NativeFrames, ProcessId, PythonSupport, ThreadId};
 use crate::testing::{RegistryBytes, run};
 use crate::view::{View, ViewOptions};
 use object::{Object, ObjectSymbol};
-use pronk_sampler::recording::{Code, Event, Losses, MappedFile, MonotonicNs, Process, StackTable, Thread};
-use pronk_trampolines::wire::{Status, Token};
+use pronk_sampler::recording::{
+    Code, HandlerTimes, Losses, MappedFile, MonotonicNs, Process, PythonCode, StackTable, Thread,
+};
+use pronk_trampolines::wire::{LineTableFormat, Status, Token};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -149,7 +151,7 @@ fn sample(recording: &mut Recording, thread: u32, time: u64, frames: &[Frame]) {
 }
 
 fn folded(profile: &Profile, native: NativeFrames) -> Vec<String> {
-    let view = View::new(profile, &ViewOptions { native: Some(native), thread: None });
+    let view = View::new(profile, &ViewOptions { native: Some(native), ..Default::default() });
     view.folded().iter().map(|(stack, count)| format!("{stack} {count}")).collect()
 }
 
@@ -241,6 +243,45 @@ fn a_stub_is_named_by_the_registry_of_its_mapping() {
 }
 
 #[test]
+fn a_python_frame_has_its_line_and_its_stubs_function() {
+    let session = Session::new();
+    let mut recording = session.recording();
+    let code = |module: &str, qualname: &str, first_line, line_table: &[u8]| PythonCode {
+        module: module.to_owned(),
+        qualname: qualname.to_owned(),
+        file: "/srv/shop.py".to_owned(),
+        first_line,
+        line_table_format: LineTableFormat::Pep626,
+        line_table: line_table.to_vec(),
+    };
+    // The first four bytes of `total` are on line 11, the next two on line 13, and two more on none.
+    let total = code("shop", "total", 10, &[4, 1, 2, 2, 2, 0x80]);
+    recording.codes = vec![code("__main__", "<module>", 1, &[2, -1_i8 as u8, 2, 5]), total];
+    let (main, total) = (CodeId(0), CodeId(1));
+    for instruction in [None, Some(0), Some(2), Some(4), Some(6), Some(99)] {
+        sample(&mut recording, 0, 2_000, &[Frame::Python(main, Some(2)), Frame::Python(total, instruction)]);
+    }
+    sample(&mut recording, 0, 2_001, &[Frame::Python(main, Some(0)), Frame::Stub(STUBS, Address(0x10040))]);
+    sample(&mut recording, 0, 2_002, &[Frame::Python(CodeId(2), Some(0))]);
+    let profile = session.symbolize(&recording);
+    assert_eq!(profile.functions.len(), 3, "a function is one, by its stub or by its code");
+    assert_eq!(profile.quality.unnamed_stubs, 1);
+    let options = ViewOptions { lines: true, ..Default::default() };
+    let folded: Vec<(String, u64)> = View::new(&profile, &options).folded().into_iter().collect();
+    let main = "__main__.<module> (shop.py:5);shop.total";
+    let expected = [
+        ("[code 2]".to_owned(), 1),
+        // Where a module begins there is no line, and a stub has none.
+        ("__main__.<module> (shop.py);shop.total (shop.py)".to_owned(), 1),
+        (format!("{main} (shop.py)"), 2),
+        (format!("{main} (shop.py:10)"), 1),
+        (format!("{main} (shop.py:11)"), 2),
+        (format!("{main} (shop.py:13)"), 1),
+    ];
+    assert_eq!(folded, expected);
+}
+
+#[test]
 fn processes_say_what_pronk_did_in_them() {
     let session = Session::new();
     let profile = session.symbolize(&session.recording());
@@ -270,6 +311,10 @@ fn quality_says_what_went_wrong() {
         gaps: 4,
         without_stack: 5,
         malformed: 6,
+        retaken: 7,
+        torn: 8,
+        held_back: 9,
+        handler: Some(HandlerTimes { p50_ns: 1_200, p99_ns: 3_400 }),
         kernel_excluded: true,
         sampled_for: Duration::from_secs(4),
         cpu_time: Some(Duration::from_millis(500)),
@@ -280,9 +325,14 @@ fn quality_says_what_went_wrong() {
     assert_eq!((quality.samples, quality.achieved_hz), (1, Some(2.0)));
     assert_eq!((quality.lost, quality.throttled, quality.truncated), (1, 2, 3));
     assert_eq!((quality.gaps, quality.without_stack, quality.kernel_excluded), (4, 5, true));
+    assert_eq!((quality.retaken, quality.torn, quality.held_back), (7, 8, 9));
+    assert_eq!((quality.handler_p50_ns, quality.handler_p99_ns), (Some(1_200), Some(3_400)));
     assert_eq!(quality.notes.len(), 2, "{:?}", quality.notes);
     assert!(quality.notes[0].contains("0000000000000ddd.registry: the registry is shorter than its header"));
-    assert_eq!(quality.notes[1], "6 records of the kernel's could not be read");
+    assert_eq!(quality.notes[1], "6 records could not be read");
+    // Samples of time that is no CPU time are not counted by it.
+    recording.event = Event::Wall;
+    assert_eq!(session.symbolize(&recording).quality.achieved_hz, None);
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl Request {
     fn builder(&self, cpu: usize, read_format: u64) -> Builder<'static> {
         let mut builder = match self.sampling.event {
             Event::Cycles => Builder::new().kind(Hardware::CPU_CYCLES),
-            Event::CpuClock => Builder::new().kind(Software::CPU_CLOCK),
+            Event::CpuClock | Event::TaskClock | Event::Wall | Event::Gil => Builder::new().kind(Software::CPU_CLOCK),
         };
         builder = builder.observe_pid(self.pid).one_cpu(cpu);
         builder
