@@ -1,7 +1,7 @@
 //! What can be asked for on the command line, with the limits of each value.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pronk_symbolizer::profile::NativeFrames;
+use pronk_symbolizer::profile::{self, NativeFrames};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -52,9 +52,13 @@ pub struct RecordArguments {
     #[arg(short, long, value_name = "FILE", long_help = OUTPUT_HELP)]
     pub output: Option<PathBuf>,
 
-    /// Samples per second of CPU time of each thread
+    /// Samples per second of what --mode says, for each thread
     #[arg(short = 'F', long, value_name = "HZ", default_value = "999", value_parser = frequency)]
     pub frequency: u32,
+
+    /// Which moments of a thread are sampled
+    #[arg(long, value_enum, default_value_t = Mode::Cpu)]
+    pub mode: Mode,
 
     /// Stop sampling after this time; the command goes on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -64,9 +68,17 @@ pub struct RecordArguments {
     #[arg(long, value_enum, default_value_t = Native::Extensions)]
     pub native: Native,
 
+    /// Tell frames of one function apart by the line that was being executed, in what is drawn
+    #[arg(long)]
+    pub lines: bool,
+
     /// How samples are taken
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
     pub engine: Engine,
+
+    /// Have the kernel's part of each stack, where that is permitted (perf has it anyway)
+    #[arg(long)]
+    pub kernel: bool,
 
     /// When functions run through their stubs
     #[arg(long, value_enum, default_value_t = Stubs::Auto)]
@@ -82,6 +94,10 @@ pub struct RecordArguments {
 pub struct ReportArguments {
     /// The profile, as `pronk record` wrote it
     pub profile: PathBuf,
+
+    /// Print a source file with the share of each line beside it, instead of functions
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["top", "by_self", "total"])]
+    pub lines: Option<PathBuf>,
 
     /// How many functions [default: 20 in the table, all with --json]
     #[arg(long, value_name = "N")]
@@ -117,6 +133,10 @@ pub struct FlamegraphArguments {
     /// Merge the stacks from their leaves, to see who calls the hot functions
     #[arg(long)]
     pub reverse: bool,
+
+    /// Tell frames of one function apart by the line that was being executed
+    #[arg(long)]
+    pub lines: bool,
 
     /// The title [default: the command that was profiled]
     #[arg(long)]
@@ -167,14 +187,45 @@ pub enum Engine {
     Auto,
     /// By the kernel, from outside the program
     Perf,
-    /// By a signal handler in the program (not there yet)
+    /// By a signal handler in the program
     Signal,
+}
+
+/// Which moments of a thread are sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Those in which it is on a processor
+    Cpu,
+    /// All, waiting included (needs the signal engine)
+    Wall,
+    /// Those in which it holds the interpreter's lock (needs the signal engine)
+    Gil,
+}
+
+impl From<Mode> for pronk_sampler::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Cpu => pronk_sampler::Mode::Cpu,
+            Mode::Wall => pronk_sampler::Mode::Wall,
+            Mode::Gil => pronk_sampler::Mode::Gil,
+        }
+    }
+}
+
+impl From<Mode> for profile::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Cpu => profile::Mode::Cpu,
+            Mode::Wall => profile::Mode::Wall,
+            Mode::Gil => profile::Mode::Gil,
+        }
+    }
 }
 
 /// When functions run through their stubs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stubs {
-    /// As the engine needs it
+    /// As the engine needs it: full with perf, off with signal
     Auto,
     /// Always
     Full,
@@ -185,9 +236,11 @@ pub enum Stubs {
 }
 
 fn frequency(text: &str) -> Result<u32, String> {
-    // The kernel's limit is the sampler's to check: it names the setting and its value.
+    // The engines' limits are the sampler's to check: it names them and their values.
     text.parse().ok().filter(|hz| *hz > 0).ok_or_else(|| {
-        "a frequency is a whole number of samples per second, from 1 to kernel.perf_event_max_sample_rate".to_owned()
+        "a frequency is a whole number of samples per second, from 1 to 20000, with --engine perf to \
+         kernel.perf_event_max_sample_rate"
+            .to_owned()
     })
 }
 
@@ -237,7 +290,10 @@ mod tests {
         }
         for bad in ["0", "1.5", "99999999999999999999", "fast", ""] {
             let error = record(&["-F", bad, "--", "true"]).unwrap_err().to_string();
-            assert!(error.contains("from 1 to kernel.perf_event_max_sample_rate"), "{error}");
+            assert!(
+                error.contains("from 1 to 20000, with --engine perf to kernel.perf_event_max_sample_rate"),
+                "{error}"
+            );
         }
     }
 
@@ -256,5 +312,7 @@ mod tests {
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--self", "--total"]).is_err());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--top", "0"]).is_err());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--total", "--top", "5"]).is_ok());
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--lines", "a.py", "--top", "5"]).is_err());
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--lines", "a.py", "--json"]).is_ok());
     }
 }

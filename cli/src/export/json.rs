@@ -8,16 +8,19 @@
 //! - `command`: the command and its arguments.
 //! - `started_at`: when sampling began, in seconds since 1970.
 //! - `duration_ns`: how long sampling was on, in nanoseconds.
-//! - `frequency_hz`: samples asked for per second of CPU time of each thread.
-//! - `event`, `engine`, `stubs`: what caused a sample, how samples were taken, whether stubs were on.
+//! - `frequency_hz`: samples asked for per second: of CPU time of each thread, or of time on the clock if `mode` is `wall`.
+//! - `mode`: which moments of a thread were sampled: `cpu` (on a processor), `wall` (all) or `gil` (holding the
+//!   interpreter's lock).
+//! - `event`, `engine`, `driver`, `stubs`: what caused a sample, how samples were taken (`perf` or `signal`), the same in
+//!   words with the reason, whether stubs were on.
 //! - `exit`: how the command ended, in words.
 //! - `native`: which native frames the report counts: `python` (none), `extensions` or `all`.
 //! - `thread`: the name of the threads that the report is limited to, or `null`.
 //! - `sort`: `self` or `total`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
-//!   `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or false), and
-//!   `notes`, a list of texts.
+//!   `retaken`, `torn`, `held_back`, `handler_p50_ns`, `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`,
+//!   `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or false), and `notes`, a list of texts.
 //! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
 //!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
 //! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
@@ -27,7 +30,7 @@
 use super::Export;
 use super::table::Order;
 use crate::messages::percent;
-use pronk_symbolizer::profile::{Category, NativeFrames, Profile, PythonSupport, StringId};
+use pronk_symbolizer::profile::{Category, Mode, NativeFrames, Profile, PythonSupport, StringId};
 use pronk_symbolizer::view::{FunctionCount, View};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -64,8 +67,10 @@ struct Report<'p> {
     started_at: u64,
     duration_ns: u64,
     frequency_hz: u32,
+    mode: &'static str,
     event: &'p str,
     engine: &'p str,
+    driver: &'p str,
     stubs: &'p str,
     exit: &'p str,
     native: &'static str,
@@ -87,6 +92,11 @@ struct Quality<'p> {
     truncated: u64,
     gaps: u64,
     without_stack: u64,
+    retaken: u64,
+    torn: u64,
+    held_back: u64,
+    handler_p50_ns: Option<u64>,
+    handler_p99_ns: Option<u64>,
     unresolved_frames: u64,
     unnamed_stubs: u64,
     unregistered_functions: u64,
@@ -145,15 +155,17 @@ impl<'p> Report<'p> {
             started_at: meta.started_at_unix,
             duration_ns: meta.duration_ns,
             frequency_hz: meta.frequency,
+            mode: match meta.mode {
+                Mode::Cpu => "cpu",
+                Mode::Wall => "wall",
+                Mode::Gil => "gil",
+            },
             event: &meta.event,
             engine: &meta.engine,
+            driver: &meta.driver,
             stubs: &meta.stubs,
             exit: &meta.exit,
-            native: match options.native {
-                NativeFrames::Python => "python",
-                NativeFrames::Extensions => "extensions",
-                NativeFrames::All => "all",
-            },
+            native: name_of(options.native),
             thread: options.thread.as_deref(),
             sort: match options.order {
                 Order::Itself => "self",
@@ -180,6 +192,11 @@ impl<'p> Quality<'p> {
             truncated: quality.truncated,
             gaps: quality.gaps,
             without_stack: quality.without_stack,
+            retaken: quality.retaken,
+            torn: quality.torn,
+            held_back: quality.held_back,
+            handler_p50_ns: quality.handler_p50_ns,
+            handler_p99_ns: quality.handler_p99_ns,
             unresolved_frames: quality.unresolved_frames,
             unnamed_stubs: quality.unnamed_stubs,
             unregistered_functions: quality.unregistered_functions,
@@ -214,11 +231,21 @@ impl<'p> Function<'p> {
     }
 }
 
+/// What the command line calls them.
+pub fn name_of(native: NativeFrames) -> &'static str {
+    match native {
+        NativeFrames::Python => "python",
+        NativeFrames::Extensions => "extensions",
+        NativeFrames::All => "all",
+    }
+}
+
 fn text(profile: &Profile, id: StringId) -> &str {
     &profile.strings[id.index()]
 }
 
-fn hundredths(percent: f64) -> f64 {
+/// A number of percent as it is written.
+pub fn hundredths(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0
 }
 

@@ -2,12 +2,14 @@
 
 mod folded;
 mod json;
+mod lines;
 mod pronk;
 mod svg;
 mod table;
 
 pub use folded::Folded;
 pub use json::Json;
+pub use lines::{LinesJson, LinesTable, Source};
 pub use pronk::Pronk;
 pub use svg::Svg;
 pub use table::{Order, Table};

@@ -4,7 +4,7 @@ use super::{Export, folded};
 use crate::messages::thousands;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{Direction, Options, defaults, from_lines};
-use pronk_symbolizer::profile::{Category, FunctionId, Profile};
+use pronk_symbolizer::profile::{Category, Profile};
 use pronk_symbolizer::view::{NO_STACK, NOTHING_SHOWN, View};
 use std::io::{self, Write};
 
@@ -55,8 +55,8 @@ fn palette(profile: &Profile, view: &View<'_>) -> PaletteMap {
     for mark in ["", NO_STACK, NOTHING_SHOWN] {
         palette.insert(mark, Hue::MISSING.shade(mark));
     }
-    for (index, function) in profile.functions.iter().enumerate() {
-        let label = view.label(FunctionId(index as u32));
+    for (frame, label) in profile.frames.iter().zip(view.frame_labels()) {
+        let function = &profile.functions[frame.function.index()];
         let colour = Hue::of(function.category).shade(&label);
         palette.insert(folded::unambiguous(&label), colour);
         palette.insert(label, colour);

@@ -28,6 +28,23 @@ impl Order {
     }
 }
 
+/// What a report for people begins with: what was profiled, and how many samples the report is of.
+pub fn heading(profile: &Profile, view: &View<'_>, thread: Option<&str>, to: &mut dyn Write) -> io::Result<()> {
+    let meta = &profile.meta;
+    let (command, event) = (printable(&meta.command.join(" ")), printable(&meta.event));
+    let (samples, seconds) = (thousands(view.sample_count()), meta.duration_ns as f64 / 1e9);
+    writeln!(to, "{command}\n{samples} samples of {event} at {} Hz in {seconds:.1} s", meta.frequency)?;
+    match thread {
+        Some(thread) => writeln!(to, "only threads named {}", printable(thread)),
+        None => Ok(()),
+    }
+}
+
+/// A number of samples, and what share it is of all.
+pub fn cell(samples: u64, all: u64) -> String {
+    format!("{:>10} {:>6.2}%", thousands(samples), percent(samples, all))
+}
+
 /// Writes a table of functions.
 #[derive(Debug)]
 pub struct Table {
@@ -42,28 +59,15 @@ pub struct Table {
 impl Export for Table {
     fn write(&self, profile: &Profile, view: &View<'_>, to: &mut dyn Write) -> io::Result<()> {
         let all = view.sample_count();
-        let meta = &profile.meta;
-        let seconds = meta.duration_ns as f64 / 1e9;
-        writeln!(to, "{}", printable(&meta.command.join(" ")))?;
-        writeln!(
-            to,
-            "{} samples of {} at {} Hz in {seconds:.1} s",
-            thousands(all),
-            printable(&meta.event),
-            meta.frequency
-        )?;
-        if let Some(thread) = &self.thread {
-            writeln!(to, "only threads named {}", printable(thread))?;
-        }
+        heading(profile, view, self.thread.as_deref(), to)?;
         let functions = self.order.functions(view);
         if functions.is_empty() {
             return Ok(());
         }
         writeln!(to, "\n{:>18}  {:>18}  function", "self", "total")?;
         for count in functions.iter().take(self.top) {
-            let cell = |samples| format!("{:>10} {:>6.2}%", thousands(samples), percent(samples, all));
             let label = view.label(count.function);
-            writeln!(to, "{}  {}  {label}", cell(count.self_samples), cell(count.total_samples))?;
+            writeln!(to, "{}  {}  {label}", cell(count.self_samples, all), cell(count.total_samples, all))?;
         }
         match functions.len().saturating_sub(self.top) {
             0 => Ok(()),

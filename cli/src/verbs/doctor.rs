@@ -4,14 +4,14 @@ use crate::agent;
 use crate::ending::Ending;
 use crate::messages::{printable, thousands};
 use anyhow::{Context, Result};
-use pronk_sampler::{Answer, Permissions, Request, Session, SessionDirectory, probe};
+use pronk_sampler::{Answer, EngineChoice, Mode, Permissions, Request, Session, SessionDirectory, probe};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 
-/// The command of the trial. POSIX has it everywhere.
+/// The command of the trials. POSIX has it everywhere.
 const TRIAL: &str = "true";
 
-/// The frequency of the trial, in samples per second: any machine allows it.
+/// The frequency of the trials, in samples per second: any machine allows it.
 const TRIAL_FREQUENCY: u32 = 99;
 
 /// What was found about one thing that a profile needs, or is better for.
@@ -35,6 +35,10 @@ enum Found {
 /// When stdout cannot be written.
 pub fn run() -> Result<Ending> {
     let permissions = probe();
+    // Either engine is enough.
+    let perf = trial(EngineChoice::Perf);
+    let signal = trial(EngineChoice::Signal);
+    let any = perf.is_ok() || signal.is_ok();
     let findings = [
         user(&permissions),
         kernel(&permissions),
@@ -45,7 +49,8 @@ pub fn run() -> Result<Ending> {
         files(&permissions),
         agent(),
         directory(),
-        trial(),
+        Finding { what: "perf engine", found: engine(perf, any) },
+        Finding { what: "signal engine", found: engine(signal, any) },
     ];
     let works = !findings.iter().any(|finding| matches!(finding.found, Found::Missing(_)));
     let mut stdout = io::stdout().lock();
@@ -73,7 +78,7 @@ impl fmt::Display for Finding {
 fn user(permissions: &Permissions) -> Finding {
     let found = match &permissions.user {
         Answer::Yes => Found::Ok("programs can be sampled with perf_event_open".to_owned()),
-        Answer::No(reason) => Found::Missing(reason.clone()),
+        Answer::No(reason) => Found::Poorer(reason.clone()),
     };
     Finding { what: "perf events", found }
 }
@@ -150,7 +155,7 @@ fn memory(permissions: &Permissions) -> Finding {
 fn files(permissions: &Permissions) -> Finding {
     let (files, processors) = (permissions.open_files, permissions.processors);
     let found = if files <= processors as u64 {
-        Found::Missing(format!("{processors} processors need a file each, and {files} may be open: raise `ulimit -n`"))
+        Found::Poorer(format!("{processors} processors need a file each, and {files} may be open: raise `ulimit -n`"))
     } else {
         Found::Ok(format!("{} may be open; {processors} processors need one each", thousands(files)))
     };
@@ -178,20 +183,36 @@ fn directory() -> Finding {
     Finding { what: "session directory", found }
 }
 
-/// Profiles a command, for what cannot be foretold.
-fn trial() -> Finding {
-    let attempt = || {
-        let request = Request { command: vec![TRIAL.into()], frequency: TRIAL_FREQUENCY, duration: None, stubs: true };
+/// Profiles a command with an engine, for what cannot be foretold. Returns the engine in words, or why it does not work.
+fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
+    let attempt = || -> std::result::Result<_, pronk_sampler::Error> {
+        let request = Request {
+            command: vec![TRIAL.into()],
+            frequency: TRIAL_FREQUENCY,
+            engine,
+            mode: Mode::Cpu,
+            kernel: false,
+            duration: None,
+            stubs: None,
+        };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;
-        session.wait()
+        Ok((session.wait()?, session.engine().to_owned()))
     };
-    let found = match attempt() {
-        Ok(status) if status.success() => Found::Ok(format!("`{TRIAL}` was profiled")),
-        Ok(status) => Found::Missing(format!("`{TRIAL}` failed while it was profiled: {status}")),
-        Err(error) => Found::Missing(error.to_string()),
-    };
-    Finding { what: "trial", found }
+    match attempt() {
+        Ok((status, words)) if status.success() => Ok(words),
+        Ok((status, _)) => Err(format!("`{TRIAL}` failed while it was profiled: {status}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What came of a trial. If any engine works, there can be a profile.
+fn engine(trial: std::result::Result<String, String>, any: bool) -> Found {
+    match trial {
+        Ok(words) => Found::Ok(words),
+        Err(reason) if any => Found::Poorer(reason),
+        Err(reason) => Found::Missing(reason),
+    }
 }
 
 #[cfg(test)]

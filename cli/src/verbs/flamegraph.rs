@@ -5,7 +5,7 @@ use crate::ending::Ending;
 use crate::export::{Export, Format, Svg};
 use crate::output::{Existing, Output};
 use anyhow::{Result, bail};
-use pronk_symbolizer::view::View;
+use pronk_symbolizer::view::{View, ViewOptions};
 
 /// Reads the profile and draws it.
 ///
@@ -17,7 +17,11 @@ pub fn run(arguments: FlamegraphArguments) -> Result<Ending> {
         bail!("a flamegraph is an SVG file, so -o takes a name that ends in .svg, not {}", path.display());
     }
     let profile = super::read(&arguments.profile)?;
-    let view = View::new(&profile, &super::options(arguments.selection, &profile)?);
+    let options = ViewOptions { lines: arguments.lines, ..super::options(arguments.selection, &profile)? };
+    let view = View::new(&profile, &options);
+    if arguments.lines && !view.knows_lines() {
+        bail!("{}", super::no_lines(&profile));
+    }
     let svg = Svg { title: arguments.title, reverse: arguments.reverse };
     let output = Output::new(path, Format::Svg, Existing::Replace)?;
     output.write_here(|file| svg.write(&profile, &view, file))?;

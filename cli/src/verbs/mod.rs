@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod flamegraph;
 pub mod record;
 pub mod report;
+mod source;
 mod summary;
 
 use crate::args::Selection;
@@ -24,6 +25,15 @@ fn read(path: &Path) -> Result<Profile> {
     pronk_symbolizer::file::read(&bytes).with_context(|| format!("cannot use {}", path.display()))
 }
 
+/// Why lines cannot be told apart, where none is known, and what to do.
+fn no_lines(profile: &Profile) -> String {
+    format!(
+        "the profile has no lines of these functions: it was recorded by the engine {}; `pronk record --engine signal` \
+         has the lines of Python functions",
+        profile.meta.engine
+    )
+}
+
 /// What to show of a profile.
 fn options(selection: Selection, profile: &Profile) -> Result<ViewOptions> {
     if let Some(name) = &selection.thread {
@@ -35,5 +45,5 @@ fn options(selection: Selection, profile: &Profile) -> Result<ViewOptions> {
             bail!("the profile has no thread named {name}; its threads are named: {}", names.join(", "));
         }
     }
-    Ok(ViewOptions { native: selection.native.map(Into::into), thread: selection.thread })
+    Ok(ViewOptions { native: selection.native.map(Into::into), thread: selection.thread, lines: false })
 }

@@ -2,14 +2,14 @@
 
 use super::summary;
 use crate::agent;
-use crate::args::{Engine, RecordArguments, Stubs};
+use crate::args::{Engine, Mode, RecordArguments, Stubs};
 use crate::ending::Ending;
 use crate::export::Format;
 use crate::messages::{describe, say};
 use crate::output::{Existing, Output, Written};
 use anyhow::{Context, Result, bail};
 use pronk_sampler::recording::{Event, Recording};
-use pronk_sampler::{Request, Session, SessionDirectory};
+use pronk_sampler::{EngineChoice, Request, Session, SessionDirectory};
 use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::symbolize;
 use pronk_symbolizer::view::{View, ViewOptions};
@@ -28,20 +28,28 @@ const DEFAULT_OUTPUT: &str = "profile.pronk";
 /// When the command was not run. Once it runs, whatever goes wrong with the profile is said and pronk ends as the
 /// command does.
 pub fn run(arguments: RecordArguments) -> Result<Ending> {
-    refuse_what_is_not_there(&arguments)?;
+    refuse_what_cannot_be(&arguments)?;
     let outputs = outputs(arguments.output.as_deref())?;
     let directory = SessionDirectory::create(agent::LIBRARY)?;
     let request = Request {
         command: arguments.command.clone(),
         frequency: arguments.frequency,
+        engine: engine(&arguments),
+        mode: arguments.mode.into(),
+        kernel: arguments.kernel,
         duration: arguments.duration,
-        stubs: true,
+        stubs: match arguments.stubs {
+            Stubs::Full => Some(true),
+            Stubs::Off => Some(false),
+            Stubs::Auto | Stubs::Windowed => None,
+        },
     };
     let mut session = Session::start(request, directory)?;
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
-            let finished = catch_unwind(AssertUnwindSafe(|| finish(&arguments, &recording, &outputs)));
+            let finished =
+                catch_unwind(AssertUnwindSafe(|| finish(&arguments, &recording, session.engine(), &outputs)));
             if finished.is_err() {
                 say!("making the profile failed: this is a fault of pronk's; please report it");
             }
@@ -53,24 +61,50 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
 }
 
 /// Makes the profile, writes it, and says what is in it.
-fn finish(arguments: &RecordArguments, recording: &Recording, outputs: &[Output]) {
-    let profile = symbolize(recording, meta(arguments, recording));
-    let files = write(&profile, outputs);
+fn finish(arguments: &RecordArguments, recording: &Recording, driver: &str, outputs: &[Output]) {
+    let profile = symbolize(recording, meta(arguments, recording, driver));
+    let view = View::new(&profile, &ViewOptions { lines: arguments.lines, ..ViewOptions::default() });
+    let files = write(&profile, &view, outputs);
     if recording.exit.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");
     }
-    let view = View::new(&profile, &ViewOptions::default());
     say!("{}", summary::of(&profile, &view, &files));
 }
 
-fn refuse_what_is_not_there(arguments: &RecordArguments) -> Result<()> {
-    if arguments.engine == Engine::Signal {
-        bail!("--engine signal is not there yet: use --engine perf, or auto, which is perf for now");
+fn refuse_what_cannot_be(arguments: &RecordArguments) -> Result<()> {
+    if arguments.stubs == Stubs::Windowed {
+        bail!("--stubs windowed is not there yet: use --stubs full, off, or auto");
     }
-    match arguments.stubs {
-        Stubs::Windowed => bail!("--stubs windowed is not there yet: use --stubs full, or auto, which is full for now"),
-        Stubs::Off => bail!("--stubs off needs --engine signal, which is not there yet: use --stubs full, or auto"),
-        Stubs::Auto | Stubs::Full => Ok(()),
+    match (arguments.engine, only_signal_can(arguments)) {
+        (Engine::Perf, Some((what, why))) => bail!("{what} needs --engine signal: with perf, {why}"),
+        _ => Ok(()),
+    }
+}
+
+/// What was asked for that the perf engine cannot do, and why.
+fn only_signal_can(arguments: &RecordArguments) -> Option<(&'static str, &'static str)> {
+    match arguments {
+        RecordArguments { mode: Mode::Wall, .. } => {
+            Some(("--mode wall", "a thread is sampled only while it is on a processor"))
+        }
+        RecordArguments { mode: Mode::Gil, .. } => {
+            Some(("--mode gil", "nothing tells which thread holds the interpreter's lock"))
+        }
+        RecordArguments { stubs: Stubs::Off, .. } => {
+            Some(("--stubs off", "Python functions have names from their stubs"))
+        }
+        RecordArguments { lines: true, .. } => Some(("--lines", "Python functions have no lines")),
+        _ => None,
+    }
+}
+
+/// The engine to ask for: the one that can do what was asked for, where it is left open.
+fn engine(arguments: &RecordArguments) -> EngineChoice {
+    match arguments.engine {
+        Engine::Auto if only_signal_can(arguments).is_some() => EngineChoice::Signal,
+        Engine::Auto => EngineChoice::Auto,
+        Engine::Perf => EngineChoice::Perf,
+        Engine::Signal => EngineChoice::Signal,
     }
 }
 
@@ -96,12 +130,11 @@ fn outputs(asked: Option<&Path>) -> Result<Vec<Output>> {
 }
 
 /// Writes the files. What could not be written anywhere is said here and costs no other file.
-fn write(profile: &Profile, outputs: &[Output]) -> Vec<(Format, Written)> {
-    let view = View::new(profile, &ViewOptions::default());
+fn write(profile: &Profile, view: &View<'_>, outputs: &[Output]) -> Vec<(Format, Written)> {
     let mut files = Vec::new();
     for output in outputs {
         let exporter = output.format.exporter();
-        match output.write(|file| exporter.write(profile, &view, file)) {
+        match output.write(|file| exporter.write(profile, view, file)) {
             Ok(written) => files.push((output.format, written)),
             Err(error) => say!("{}; nor would any other directory take it, so it is lost", describe(&error)),
         }
@@ -110,20 +143,25 @@ fn write(profile: &Profile, outputs: &[Output]) -> Vec<(Format, Written)> {
 }
 
 /// How the profile was made.
-fn meta(arguments: &RecordArguments, recording: &Recording) -> Meta {
+fn meta(arguments: &RecordArguments, recording: &Recording, driver: &str) -> Meta {
+    let (event, engine, stubs) = match recording.event {
+        Event::Cycles => ("cycles", "perf", "full"),
+        Event::CpuClock => ("cpu-clock", "perf", "full"),
+        Event::TaskClock => ("task-clock", "signal", "off"),
+        Event::Wall => ("wall-clock", "signal", "off"),
+        Event::Gil => ("gil-clock", "signal", "off"),
+    };
     Meta {
         pronk_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         started_at_unix: recording.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         duration_ns: recording.ended.0.saturating_sub(recording.started.0),
         frequency: recording.frequency,
-        event: match recording.event {
-            Event::Cycles => "cycles",
-            Event::CpuClock => "cpu-clock",
-        }
-        .to_owned(),
-        engine: "perf".to_owned(),
-        stubs: "full".to_owned(),
+        mode: arguments.mode.into(),
+        event: event.to_owned(),
+        engine: engine.to_owned(),
+        driver: driver.to_owned(),
+        stubs: if arguments.stubs == Stubs::Full { "full" } else { stubs }.to_owned(),
         native: arguments.native.into(),
         exit: recording.exit.map_or_else(|| "still running".to_owned(), in_words),
     }

@@ -3,7 +3,7 @@
 use crate::export::Format;
 use crate::messages::{describe, percent, thousands};
 use crate::output::Written;
-use pronk_symbolizer::profile::{Profile, PythonSupport, Quality};
+use pronk_symbolizer::profile::{Mode, Profile, PythonSupport, Quality};
 use pronk_symbolizer::view::View;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,8 @@ const MOST_REASONS: usize = 5;
 /// The summary, in lines.
 pub fn of(profile: &Profile, view: &View<'_>, files: &[(Format, Written)]) -> String {
     let mut text = samples(profile);
-    for line in quality(&profile.quality).into_iter().chain(processes(profile)) {
+    let said = [engine(profile)].into_iter().chain(handler(&profile.quality));
+    for line in said.chain(quality(&profile.quality)).chain(processes(profile)) {
         let _ = write!(text, "\n{line}");
     }
     let functions = view.functions();
@@ -42,9 +43,40 @@ fn samples(profile: &Profile) -> String {
     let mut text = format!("{} samples in {seconds:.2} s", thousands(quality.samples));
     let _ = match quality.achieved_hz {
         Some(achieved) => write!(text, ": {achieved:.0} in a second of CPU time, {} asked for", meta.frequency),
+        None if meta.mode == Mode::Wall => write!(text, ", {} asked for in a second of each thread", meta.frequency),
         None => write!(text, ", {} asked for in a second of CPU time", meta.frequency),
     };
     text
+}
+
+/// How samples were taken, and what each stands for.
+fn engine(profile: &Profile) -> String {
+    let meta = &profile.meta;
+    let milliseconds = 1e3 / f64::from(meta.frequency);
+    let time = match meta.mode {
+        Mode::Cpu => "a thread's CPU time",
+        Mode::Wall => "a thread's time on the clock, waiting included",
+        Mode::Gil => "CPU time of the thread that holds the GIL",
+    };
+    format!("engine: {}; a sample stands for {milliseconds:.3} ms of {time}", meta.driver)
+}
+
+/// What the handler took, and how often it had to try again: nothing is wrong with that.
+fn handler(quality: &Quality) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(p50), Some(p99)) = (quality.handler_p50_ns, quality.handler_p99_ns) {
+        let [p50, p99] = [p50, p99].map(|ns| ns as f64 / 1e3);
+        lines.push(format!(
+            "a sample took {p50:.1} \u{b5}s of the program's time, and 99 of 100 at most {p99:.1} \u{b5}s"
+        ));
+    }
+    if quality.retaken > 0 {
+        let times = thousands(quality.retaken);
+        lines.push(format!(
+            "samples taken again, since the interpreter was between two states: {times}; none is lost by it"
+        ));
+    }
+    lines
 }
 
 /// What is missing or doubtful, a line each; one line to say that nothing is.
@@ -55,6 +87,8 @@ fn quality(quality: &Quality) -> Vec<String> {
         ("samples whose stack was too deep to copy, so that they do not reach its root", quality.truncated),
         ("samples with native frames that could not be unwound", quality.gaps),
         ("samples without a stack", quality.without_stack),
+        ("samples whose Python frames could not be read to the root", quality.torn),
+        ("samples not taken because the program held their signal back", quality.held_back),
         ("native places without a name, since no symbols were found for them", quality.unresolved_frames),
         ("Python functions whose names were lost", quality.unnamed_stubs),
         ("Python functions that got no stub", quality.unregistered_functions),
@@ -135,6 +169,7 @@ fn file(format: Format, written: &Written) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pronk_symbolizer::profile::Meta;
     use std::path::PathBuf;
 
     #[test]
@@ -151,6 +186,39 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0], "samples lost because a buffer was full (try a lower -F): 1,234");
         assert!(lines[1].starts_with("time in the kernel is left out"));
+    }
+
+    #[test]
+    fn what_a_sample_stands_for_depends_on_the_mode() {
+        let said = |mode, frequency| {
+            let mut profile = Profile::default();
+            profile.meta = Meta { mode, frequency, driver: "signal, by a timer".to_owned(), ..Meta::default() };
+            engine(&profile)
+        };
+        let expected = "engine: signal, by a timer; a sample stands for 1.001 ms of a thread's CPU time";
+        assert_eq!(said(Mode::Cpu, 999), expected);
+        assert!(said(Mode::Wall, 100).ends_with("10.000 ms of a thread's time on the clock, waiting included"));
+        assert!(said(Mode::Gil, 20_000).ends_with("0.050 ms of CPU time of the thread that holds the GIL"));
+    }
+
+    #[test]
+    fn what_the_handler_did_is_not_a_loss() {
+        let times = Quality {
+            samples: 1,
+            retaken: 1_234,
+            handler_p50_ns: Some(1_250),
+            handler_p99_ns: Some(8_000),
+            ..Quality::default()
+        };
+        let expected = [
+            "a sample took 1.2 \u{b5}s of the program's time, and 99 of 100 at most 8.0 \u{b5}s",
+            "samples taken again, since the interpreter was between two states: 1,234; none is lost by it",
+        ];
+        assert_eq!(handler(&times), expected);
+        assert_eq!(quality(&times), ["nothing was lost, every stack is complete"]);
+        assert!(handler(&Quality::default()).is_empty());
+        let torn = Quality { samples: 1, torn: 2, held_back: 3, ..Quality::default() };
+        assert_eq!(quality(&torn).len(), 2);
     }
 
     #[test]
