@@ -4,9 +4,17 @@
 //! sample, and returns a [`recording::Recording`]. [`probe`] says what the machine permits.
 //!
 //! ```no_run
-//! use pronk_sampler::{Request, Session, SessionDirectory};
+//! use pronk_sampler::{EngineChoice, Mode, Request, Session, SessionDirectory};
 //!
-//! let request = Request { command: vec!["true".into()], frequency: 999, duration: None, stubs: false };
+//! let request = Request {
+//!     command: vec!["python3".into(), "app.py".into()],
+//!     frequency: 999,
+//!     duration: None,
+//!     engine: EngineChoice::Auto,
+//!     mode: Mode::Cpu,
+//!     kernel: false,
+//!     stubs: None,
+//! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
 //! println!("{} samples", recording.samples.len());
@@ -23,6 +31,7 @@ mod mappings;
 mod maps;
 mod permissions;
 mod processes;
+mod published;
 mod recorder;
 pub mod recording;
 mod session;
@@ -32,4 +41,5 @@ mod unwind;
 pub use directory::SessionDirectory;
 pub use error::Error;
 pub use permissions::{Answer, Permissions, probe};
-pub use session::{Request, Session};
+pub use pronk_trampolines::wire::Mode;
+pub use session::{EngineChoice, Request, Session};
