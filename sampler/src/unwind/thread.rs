@@ -14,6 +14,9 @@ use crate::mappings::Mappings;
 use crate::recording::{Frame, StackTable};
 use std::rc::Rc;
 
+#[cfg(test)]
+mod tests;
+
 /// What a thread's signal handler has found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadSample<'a> {
