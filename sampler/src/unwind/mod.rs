@@ -6,6 +6,8 @@
 //! nothing that it reads: each step but the first must raise the stack pointer, so every
 //! walk ends.
 
+#![cfg_attr(not(test), expect(dead_code, reason = "the signal engine samples threads"))]
+
 mod cfi;
 pub(crate) mod evaluator;
 pub(crate) mod merge;

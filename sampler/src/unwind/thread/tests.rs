@@ -439,3 +439,93 @@ fn a_sample_costs_what_has_changed() {
         assert_eq!(profiler.show(merged.stack).len(), calls.len() + 1);
     }
 }
+
+#[test]
+fn a_sample_whose_stack_is_cut_costs_what_was_copied() {
+    const LIMIT: usize = 10_000;
+    for borders in [Addressed, Counted] {
+        let mut calls = vec![c(2)];
+        for code in 0..20_000 {
+            calls.extend([EVALUATE, Python(code % 7), c(1)]);
+        }
+        let mut profiler = Profiler::new();
+        let first = Moment { limit: LIMIT, ..Moment::of(&calls, borders) };
+        profiler.sample(&first);
+        let stacks = profiler.stacks.len();
+        calls.truncate(calls.len() - 7);
+        calls.extend([c(3), EVALUATE, Python(8), c(3)]);
+        let second = Moment { limit: LIMIT, ..Moment::of(&calls, borders) }.after(&first);
+        let merged = profiler.sample(&second);
+        assert!(profiler.stacks.len() - stacks < LIMIT / 8);
+        let python = profiler.show(merged.stack).into_iter().filter(|frame| frame.starts_with("py"));
+        assert_eq!(python.count(), calls.iter().filter(|call| matches!(call, Python(_))).count());
+    }
+}
+
+#[test]
+fn other_mappings_are_walked_anew() {
+    let mut profiler = Profiler::new();
+    let first = Moment::of(&CALLBACK, Addressed);
+    profiler.sample(&first);
+    let walked = profiler.unwinder.steps;
+    profiler.sample(&Moment::of(&CALLBACK, Addressed).after(&first));
+    assert_eq!(profiler.unwinder.steps, walked);
+    profiler.mappings = Rc::new(mappings());
+    profiler.sample(&Moment::of(&CALLBACK, Addressed).after(&first));
+    assert_eq!(profiler.unwinder.steps, 2 * walked);
+}
+
+#[test]
+fn frames_that_hang_on_more_than_the_stack_are_walked_anew() {
+    let calls = [c(2), c(1), C(BY_TRAIL + 5), c(1), c(3)];
+    let mut profiler = Profiler::new();
+    let first = Moment::of(&calls, Addressed);
+    profiler.sample(&first);
+    profiler.unwinder.steps = 0;
+    profiler.sample(&Moment::of(&calls, Addressed).after(&first));
+    // From the frame behind it on, all is known.
+    assert_eq!(profiler.unwinder.steps, 3);
+}
+
+#[test]
+fn links_that_make_no_sense_do_no_harm() {
+    let mut random = Random(0x0bad_5eed);
+    let mut profiler = Profiler::new();
+    for _ in 0..2000 {
+        let mut calls = vec![c(2)];
+        random.go_on(&mut calls, Addressed);
+        let mut moment = Moment::of(&calls, Addressed);
+        let sp = moment.stack.sp();
+        moment.links = (0..random.below(20))
+            .map(|_| Link {
+                code: (random.below(2) == 0).then(|| CodeId(random.below(3) as u32)),
+                instruction: None,
+                address: [0, 1, sp, sp + random.below(500), u64::MAX][random.below(5) as usize],
+            })
+            .collect();
+        // What is said to be as it was before is not.
+        moment.links_kept = random.below(30) as usize;
+        moment.unchanged_from = sp.wrapping_add(random.below(900));
+        moment.links_cut = random.below(2) == 0;
+        let merged = profiler.sample(&moment);
+        assert!(profiler.show(merged.stack).len() < 100);
+    }
+}
+
+#[test]
+fn borders_out_of_order_cost_no_more_than_others() {
+    let mut calls = vec![c(2)];
+    for code in 0..20_000 {
+        calls.extend([EVALUATE, Python(code % 7), c(1)]);
+    }
+    let mut moment = Moment::of(&calls, Addressed);
+    moment.links.reverse();
+    let mut profiler = Profiler::new();
+    for _ in 0..100 {
+        let merged = profiler.sample(&moment);
+        moment = Moment { links: moment.links.clone(), ..Moment::of(&calls, Addressed) }.after(&moment);
+        let python = profiler.show(merged.stack).into_iter().filter(|frame| frame.starts_with("py")).count();
+        assert_eq!(python, 20_000);
+    }
+    assert!(profiler.stacks.len() < 200_000);
+}
