@@ -6,8 +6,8 @@ use crate::mappings::{Image, Mapping};
 use crate::maps;
 use crate::processes::Processes;
 use crate::recording::{
-    Address, Code, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs,
-    Process, Sample, StackId, StackTable, Thread,
+    Address, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs, Process,
+    Sample, StackId, StackTable, Thread,
 };
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
@@ -201,6 +201,7 @@ impl Recorder {
 mod tests {
     use super::*;
     use crate::engine::perf::records::UserRegisters;
+    use crate::recording::Code;
 
     #[test]
     fn mappings_whose_records_were_lost_are_looked_up() {
