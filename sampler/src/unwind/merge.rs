@@ -130,9 +130,9 @@ enum Order {
     ByAddress { cut_run: u64 },
     /// By their number, from the root on.
     Counted,
-    /// By their number, from the root up to the native frame at `from`, and from the newest frame down to the one at
-    /// `to`. What lies between is left out for a mark, to which all other runs are added. There are so many more runs
-    /// than evaluators.
+    /// By their number: from the root up to the native frame at `from`, and from the newest frame down to the one at
+    /// `to`. What lies between is left out for a mark, before which all other runs come. There are `more` runs than
+    /// evaluators.
     CountedFromBothEnds { from: usize, to: usize, more: isize },
 }
 
@@ -147,6 +147,7 @@ impl Merge {
         }
         let mut kept = Used { natives: natives.kept, links: chain.kept.min(chain.links.len()) };
         if order != self.order {
+            // Up to where something is left out, all are counted from the root.
             kept.natives = match (self.order, order) {
                 (Order::CountedFromBothEnds { from: old, .. }, Order::CountedFromBothEnds { from: new, .. }) => {
                     kept.natives.min(old).min(new)
@@ -200,7 +201,8 @@ impl Merge {
             // One that has no frame is the newest: it has just been called, or is about to return.
             return Order::Counted;
         }
-        // Nothing is certain but that C code has called the oldest run, and that the newest has called C code.
+        // Evaluators that are not known as such, or run frames that are not in the chain, as those below a greenlet do.
+        // Certain is only what called the oldest run, and what the newest has called.
         let first_mark = if newest.marks.count > 0 { newest.marks.first } else { usize::MAX };
         counted(newest.evaluators.first.min(first_mark), newest.evaluators.last.max(newest.marks.last))
     }
@@ -209,8 +211,8 @@ impl Merge {
 /// The evaluator's newest frame below the one with the oldest border ran what is left of the run that is cut.
 fn place_of_cut_run(natives: &[Native], oldest_border: u64) -> u64 {
     let below = natives.partition_point(|native| native.sp > oldest_border);
-    let index = below.checked_sub(1).and_then(|index| natives.get(index)).map(|native| native.evaluators);
-    let evaluator = index.filter(|seen| seen.count > 0).and_then(|seen| natives.get(seen.last));
+    let seen = below.checked_sub(1).and_then(|newest| natives.get(newest)).map(|native| native.evaluators);
+    let evaluator = seen.filter(|seen| seen.count > 0).and_then(|seen| natives.get(seen.last));
     evaluator.map_or(u64::MAX, |native| native.sp)
 }
 
