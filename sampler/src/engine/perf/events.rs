@@ -242,8 +242,8 @@ pub(crate) fn refused(source: io::Error, cpus: usize) -> Error {
 /// # Errors
 /// What the kernel says.
 pub(crate) fn own_thread_with_kernel() -> io::Result<()> {
-    let mut builder = Builder::new().kind(Software::TASK_CLOCK);
-    builder.observe_pid(0).any_cpu().sample_period(1_000_000).exclude_kernel(false);
+    let mut builder = Builder::new().kind(Software::TASK_CLOCK).observe_pid(0).any_cpu();
+    builder.sample_period(1_000_000).exclude_kernel(false);
     builder.build().map(drop)
 }
 

@@ -300,8 +300,8 @@ impl Assembler {
                 kernel: &kernel,
             };
             let published = &mut self.published;
-            let publish = |modules: &mut Modules, found| published.frame(found, modules);
-            let merged = walk.sample(&sample, modules, publish, &mut self.stacks);
+            let merged =
+                walk.sample(&sample, modules, |modules, found| published.frame(found, modules), &mut self.stacks);
             // Where frames are missing, a library may have been loaded since.
             if merged.gap && self.look_up_mappings(process, time) {
                 (unchanged_from, links_kept) = (whole.stack_start, whole.links.len());
