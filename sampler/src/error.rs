@@ -37,7 +37,9 @@ pub enum Error {
     #[error("--stubs off leaves --engine perf without Python names: use --engine signal, or --stubs full")]
     PerfWithoutStubs,
     /// The kernel's part of stacks was asked for, for time on the clock.
-    #[error("--kernel does not go with --mode wall: a thread that waits has no samples of the kernel's; use --mode cpu")]
+    #[error(
+        "--kernel does not go with --mode wall: a thread that waits has no samples of the kernel's; use --mode cpu"
+    )]
     KernelOfWall,
     /// The kernel's part of stacks was asked for, and is not permitted.
     #[error("--kernel needs perf_event_open with the kernel's part of stacks, which is refused: {0}")]

@@ -88,7 +88,16 @@ impl Recorder {
         self.samples.sort_by_key(|sample| sample.time);
         let (processes, threads) = self.processes.finish();
         let Recorder { published, stacks, samples, losses, .. } = self;
-        Recorded { processes, threads, mappings: published.mappings, codes: Vec::new(), stacks, samples, losses, notes: Vec::new() }
+        Recorded {
+            processes,
+            threads,
+            mappings: published.mappings,
+            codes: Vec::new(),
+            stacks,
+            samples,
+            losses,
+            notes: Vec::new(),
+        }
     }
 
     /// Looks up what a process has mapped, if the kernel may have dropped a record that said so.

@@ -281,8 +281,10 @@ impl<'a> Names<'a> {
             Some(place) => binary.category(&place.name),
             None => Category::Native,
         };
-        let starts =
-            at_root && category == Category::Interpreter && !matches!(binary, Binary::Interpreter | Binary::Agent);
+        // What starts the program may lie in the interpreter's own binary, of which the rest starts nothing.
+        let is_starter = !matches!(binary, Binary::Interpreter | Binary::Agent)
+            || outermost.is_some_and(|place| place.name == "_start");
+        let starts = at_root && category == Category::Interpreter && is_starter;
         Named { frames: self.frames(&places, &name, category), starts }
     }
 

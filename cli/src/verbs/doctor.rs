@@ -181,7 +181,15 @@ fn directory() -> Finding {
 /// Profiles a command, for what cannot be foretold.
 fn trial() -> Finding {
     let attempt = || {
-        let request = Request { command: vec![TRIAL.into()], frequency: TRIAL_FREQUENCY, duration: None, stubs: true };
+        let request = Request {
+            command: vec![TRIAL.into()],
+            frequency: TRIAL_FREQUENCY,
+            duration: None,
+            engine: Default::default(),
+            mode: Default::default(),
+            kernel: false,
+            stubs: None,
+        };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;
         session.wait()

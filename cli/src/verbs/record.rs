@@ -9,7 +9,7 @@ use crate::messages::{describe, say};
 use crate::output::{Existing, Output, Written};
 use anyhow::{Context, Result, bail};
 use pronk_sampler::recording::{Event, Recording};
-use pronk_sampler::{Request, Session, SessionDirectory};
+use pronk_sampler::{EngineChoice, Request, Session, SessionDirectory};
 use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::symbolize;
 use pronk_symbolizer::view::{View, ViewOptions};
@@ -28,16 +28,29 @@ const DEFAULT_OUTPUT: &str = "profile.pronk";
 /// When the command was not run. Once it runs, whatever goes wrong with the profile is said and pronk ends as the
 /// command does.
 pub fn run(arguments: RecordArguments) -> Result<Ending> {
-    refuse_what_is_not_there(&arguments)?;
     let outputs = outputs(arguments.output.as_deref())?;
     let directory = SessionDirectory::create(agent::LIBRARY)?;
     let request = Request {
         command: arguments.command.clone(),
         frequency: arguments.frequency,
         duration: arguments.duration,
-        stubs: true,
+        engine: match arguments.engine {
+            Engine::Auto => EngineChoice::Auto,
+            Engine::Perf => EngineChoice::Perf,
+            Engine::Signal => EngineChoice::Signal,
+        },
+        mode: std::env::var("PM").map_or(pronk_sampler::Mode::Cpu, |m| {
+            if m == "wall" { pronk_sampler::Mode::Wall } else { pronk_sampler::Mode::Gil }
+        }),
+        kernel: std::env::var("PK").is_ok(),
+        stubs: match arguments.stubs {
+            Stubs::Auto => None,
+            Stubs::Full | Stubs::Windowed => Some(true),
+            Stubs::Off => Some(false),
+        },
     };
     let mut session = Session::start(request, directory)?;
+    say!("{}", session.engine());
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
@@ -54,6 +67,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
 
 /// Makes the profile, writes it, and says what is in it.
 fn finish(arguments: &RecordArguments, recording: &Recording, outputs: &[Output]) {
+    say!("{:?} {:?}", recording.losses, recording.notes);
     let profile = symbolize(recording, meta(arguments, recording));
     let files = write(&profile, outputs);
     if recording.exit.is_none() {
@@ -61,17 +75,6 @@ fn finish(arguments: &RecordArguments, recording: &Recording, outputs: &[Output]
     }
     let view = View::new(&profile, &ViewOptions::default());
     say!("{}", summary::of(&profile, &view, &files));
-}
-
-fn refuse_what_is_not_there(arguments: &RecordArguments) -> Result<()> {
-    if arguments.engine == Engine::Signal {
-        bail!("--engine signal is not there yet: use --engine perf, or auto, which is perf for now");
-    }
-    match arguments.stubs {
-        Stubs::Windowed => bail!("--stubs windowed is not there yet: use --stubs full, or auto, which is full for now"),
-        Stubs::Off => bail!("--stubs off needs --engine signal, which is not there yet: use --stubs full, or auto"),
-        Stubs::Auto | Stubs::Full => Ok(()),
-    }
 }
 
 /// The files to write. A profile has a flamegraph beside it.
@@ -120,6 +123,9 @@ fn meta(arguments: &RecordArguments, recording: &Recording) -> Meta {
         event: match recording.event {
             Event::Cycles => "cycles",
             Event::CpuClock => "cpu-clock",
+            Event::TaskClock => "task-clock",
+            Event::Wall => "wall-clock",
+            Event::Gil => "gil",
         }
         .to_owned(),
         engine: "perf".to_owned(),

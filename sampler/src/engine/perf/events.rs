@@ -251,7 +251,9 @@ pub(crate) fn own_thread_with_kernel() -> io::Result<()> {
 pub(crate) fn why_refused(source: &io::Error) -> String {
     match (source.raw_os_error(), limits::number("perf_event_paranoid")) {
         (Some(libc::EACCES | libc::EPERM), Some(level)) if level > 1 => {
-            format!("kernel.perf_event_paranoid is {level}, and perf events that count time in the kernel need 1 or less")
+            format!(
+                "kernel.perf_event_paranoid is {level}, and perf events that count time in the kernel need 1 or less"
+            )
         }
         _ => format!("perf_event_open is refused ({source})"),
     }

@@ -26,6 +26,8 @@ use std::time::Duration;
 const LOOK_UP_PERIOD: u64 = 20_000_000;
 /// How often the names of threads are looked up, in nanoseconds.
 const NAMES_PERIOD: u64 = 500_000_000;
+/// The first version that runs several frames in one call of the evaluator: 3.11.
+const FIRST_WITH_BORDERS: u32 = 0x030b_0000;
 /// The most periods that one sample is believed to stand for.
 const HEAVIEST: u32 = 100_000;
 
@@ -51,6 +53,8 @@ pub(super) struct Assembler {
 pub(super) struct Sampled {
     pub(super) token: Token,
     pub(super) pid: u32,
+    /// CPython's `PY_VERSION_HEX`.
+    hexversion: u32,
     evaluator_start: Address,
     evaluator: Option<Evaluator>,
     codes: HashMap<u64, CodeId>,
@@ -101,6 +105,7 @@ impl Assembler {
         Sampled {
             token: ring.token(),
             pid,
+            hexversion: header.python_hexversion,
             evaluator_start: Address(header.evaluator),
             evaluator: None,
             codes: HashMap::new(),
@@ -144,7 +149,8 @@ impl Assembler {
         add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
         let status = header.status.load(Ordering::Relaxed);
         if RingStatus::from_raw(status) == Some(RingStatus::SignalTaken) {
-            self.notes.push(format!("process {} took the signal for itself, and was not sampled from then on", header.pid));
+            self.notes
+                .push(format!("process {} took the signal for itself, and was not sampled from then on", header.pid));
         }
     }
 
@@ -208,12 +214,14 @@ impl Assembler {
 
     fn thread<'p>(&mut self, process: &'p mut Sampled, tid: u32, time: MonotonicNs) -> &'p mut SampledThread {
         let pid = process.pid;
+        let border_below_each = process.hexversion < FIRST_WITH_BORDERS;
         process.threads.entry(tid).or_insert_with(|| {
             let id = self.processes.thread(pid, tid, time);
             if let Some(name) = name_of(pid, tid) {
                 self.processes.rename(pid, tid, name, time);
             }
-            SampledThread { id, started_cpu_ns: None, replay: Replay::default(), walk: ThreadWalk::default() }
+            let replay = Replay::new(border_below_each);
+            SampledThread { id, started_cpu_ns: None, replay, walk: ThreadWalk::default() }
         })
     }
 

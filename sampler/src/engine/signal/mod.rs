@@ -142,7 +142,9 @@ fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>) -> 
             Ok(Some(kind)) => assembler.record(&mut open.process, kind, contents),
             Ok(None) => return true,
             Err(_) => {
-                assembler.notes.push(format!("the ring of process {} is damaged; its samples end there", open.process.pid));
+                assembler
+                    .notes
+                    .push(format!("the ring of process {} is damaged; its samples end there", open.process.pid));
                 return false;
             }
         }

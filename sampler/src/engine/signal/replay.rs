@@ -18,6 +18,8 @@ pub(super) struct Replay {
     end: u64,
     used: usize,
     links: Vec<Link>,
+    /// Whether each frame is a call of the evaluator of its own, so that there is a border below each.
+    border_below_each: bool,
 }
 
 /// A sample that is whole.
@@ -34,7 +36,15 @@ pub(super) struct Whole<'a> {
     pub(super) links_kept: usize,
 }
 
+/// The border below a frame of CPython 3.9 and 3.10, where it is no place on the stack.
+const BORDER: Link = Link { code: None, instruction: None, address: 0 };
+
 impl Replay {
+    /// Of a thread whose frames are calls of the evaluator of their own (CPython 3.9 and 3.10), or not.
+    pub(super) fn new(border_below_each: bool) -> Replay {
+        Replay { border_below_each, ..Replay::default() }
+    }
+
     /// Puts the next sample together. `link` makes a link of one in the ring. `None` when it does not fit to the one
     /// before; then the next that is whole by itself does.
     pub(super) fn sample(
@@ -53,15 +63,25 @@ impl Replay {
         let from = LONGEST_STACK - size;
         self.bytes.get_mut(from..from + sample.stack.len())?.copy_from_slice(sample.stack);
         self.used = size;
-        self.links.truncate(sample.links_kept);
-        self.links.extend(sample.links().rev().take(MOST_LINKS).map(&mut link));
+        let links_kept = self.links_kept(sample);
+        self.links.truncate(links_kept);
+        let new = sample.links().rev().take(MOST_LINKS);
+        match self.border_below_each {
+            true => self.links.extend(new.flat_map(|new| [BORDER, link(new)])),
+            false => self.links.extend(new.map(&mut link)),
+        }
         Some(Whole {
             stack_start: start,
             stack: self.bytes.get(from..)?,
             unchanged_from: if kept == 0 { u64::MAX } else { sample.stack_end - kept as u64 },
             links: &self.links,
-            links_kept: sample.links_kept,
+            links_kept,
         })
+    }
+
+    /// How many of the oldest links are as they were.
+    fn links_kept(&self, sample: &Sample) -> usize {
+        sample.links_kept.saturating_mul(if self.border_below_each { 2 } else { 1 })
     }
 
     /// Forgets what the next sample could build on.
@@ -76,7 +96,7 @@ impl Replay {
         let start = sample.registers.sp & !7;
         let size = usize::try_from(sample.stack_end.checked_sub(start)?).ok().filter(|size| *size <= LONGEST_STACK)?;
         let kept = size.checked_sub(sample.stack.len())?;
-        let fits = sample.links_kept <= self.links.len() && self.keep(kept, sample.stack_end);
+        let fits = self.links_kept(sample) <= self.links.len() && self.keep(kept, sample.stack_end);
         fits.then_some((start, size, kept))
     }
 
@@ -162,6 +182,15 @@ mod tests {
         // Nothing is.
         let fourth = replay(&mut state, sample(3, 0x5000..0x5008, &[9; 8], &[], 0));
         assert_eq!(fourth, Some((vec![9; 8], u64::MAX, vec![])));
+    }
+
+    #[test]
+    fn on_3_9_and_3_10_each_frame_has_a_border_below() {
+        let mut state = Replay::new(true);
+        let first = replay(&mut state, sample(0, 0x1000..0x1008, &[1; 8], &[2, 1], 0));
+        assert_eq!(first.unwrap().2, [0, 1, 0, 2]);
+        let second = replay(&mut state, sample(1, 0x1000..0x1008, &[1; 8], &[5], 1));
+        assert_eq!(second.unwrap().2, [0, 1, 0, 5]);
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Ring {
     /// # Errors
     /// What is wrong with it.
     fn open(path: &Path) -> io::Result<Option<Ring>> {
-        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
         if !metadata.is_file() || metadata.uid() != nix::unistd::geteuid().as_raw() {
