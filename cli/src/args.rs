@@ -1,6 +1,7 @@
 //! What can be asked for on the command line, with the limits of each value.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pronk_sampler::EngineChoice;
 use pronk_symbolizer::profile::{self, NativeFrames};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -183,12 +184,22 @@ impl From<Native> for NativeFrames {
 /// How samples are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// The best that this machine permits
+    /// The best that this machine permits: signal, driven by perf events or by timers
     Auto,
     /// By the kernel, from outside the program
     Perf,
     /// By a signal handler in the program
     Signal,
+}
+
+impl From<Engine> for EngineChoice {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Auto => EngineChoice::Auto,
+            Engine::Perf => EngineChoice::Perf,
+            Engine::Signal => EngineChoice::Signal,
+        }
+    }
 }
 
 /// Which moments of a thread are sampled.

@@ -18,9 +18,10 @@ fn refused(place: &Place, arguments: &[&str]) -> String {
 #[test]
 fn a_frequency_out_of_range_names_the_limits() {
     let place = Place::new();
-    assert!(refused(&place, &["-F", "0"]).contains("from 1 to kernel.perf_event_max_sample_rate"));
+    assert!(refused(&place, &["-F", "0"]).contains("from 1 to 20000, with --engine perf to kernel.perf_event_max"));
+    assert!(refused(&place, &["-F", "20001"]).contains("-F 20001 is more than --engine signal takes: use -F 20000"));
     let limit = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").unwrap();
-    let said = refused(&place, &["-F", "10000000"]);
+    let said = refused(&place, &["--engine", "perf", "-F", "10000000"]);
     assert!(said.contains("10000000") && said.contains(limit.trim()), "{said}");
     assert!(said.contains("perf_event_max_sample_rate"), "{said}");
 }
@@ -47,10 +48,17 @@ fn an_unknown_extension_names_the_known_ones() {
 #[test]
 fn what_comes_later_says_that_it_is_not_there() {
     let place = Place::new();
-    assert!(refused(&place, &["--engine", "signal"]).contains("--engine signal is not there yet"));
     assert!(refused(&place, &["--stubs", "windowed"]).contains("--stubs windowed is not there yet"));
-    assert!(refused(&place, &["--stubs", "off"]).contains("needs --engine signal"));
     assert!(refused(&place, &["--engine", "guess"]).contains("possible values: auto, perf, signal"));
+}
+
+#[test]
+fn what_perf_cannot_do_says_which_engine_can() {
+    let place = Place::new();
+    for asked in [&["--mode", "wall"][..], &["--mode", "gil"], &["--stubs", "off"], &["--lines"]] {
+        let said = refused(&place, &[&["--engine", "perf"], asked].concat());
+        assert!(said.contains("--engine signal"), "{asked:?}: {said}");
+    }
 }
 
 #[test]

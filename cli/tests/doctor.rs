@@ -9,7 +9,9 @@ fn each_thing_has_a_line_and_the_status_says_whether_record_works() {
     let place = Place::new();
     let output = run(&mut place.pronk(["doctor"]));
     let found = text(&output.stdout);
-    for what in ["perf events", "kernel sampling", "cycles", "locked memory", "session directory", "agent", "trial"] {
+    let all =
+        ["perf events", "kernel sampling", "cycles", "locked memory", "session directory", "agent", "perf engine"];
+    for what in all.into_iter().chain(["signal engine"]) {
         let line = found.lines().find(|line| line.get(4..).is_some_and(|rest| rest.starts_with(what)));
         let line = line.unwrap_or_else(|| panic!("{what} is missing:\n{found}"));
         assert!(line.starts_with("ok  ") || line.starts_with("no  "), "{line}");
@@ -30,5 +32,8 @@ fn what_cannot_work_is_found_by_trying() {
         .current_dir(place.path()));
     assert_eq!(output.status.code(), Some(1));
     let found = text(&output.stdout);
-    assert!(found.contains("\nno  trial") && found.ends_with("`pronk record` does not work here.\n"), "{found}");
+    assert!(
+        found.contains("\nno  signal engine") && found.ends_with("`pronk record` does not work here.\n"),
+        "{found}"
+    );
 }

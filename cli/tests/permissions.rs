@@ -1,8 +1,10 @@
-//! Where the kernel refuses perf_event_open, pronk says what refuses it and what to do, and runs nothing.
+//! Where the kernel refuses perf_event_open, the signal engine does without it, and the perf engine says what refuses it
+//! and what to do.
 
 mod common;
 
 use common::{Place, run, text};
+use pronk_bench::interpreter::interpreters_for_tests;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +22,7 @@ fn a_refusal_names_the_setting_its_value_and_the_fix() {
     let place = Place::new();
     let output = run(Command::new(deny(&place))
         .arg(env!("CARGO_BIN_EXE_pronk"))
-        .args(["record", "--", "/bin/sh", "-c", "echo it ran; touch ran"])
+        .args(["record", "--engine", "perf", "--", "/bin/sh", "-c", "echo it ran; touch ran"])
         .current_dir(place.path()));
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
@@ -35,11 +37,37 @@ fn a_refusal_names_the_setting_its_value_and_the_fix() {
 }
 
 #[test]
-fn doctor_says_that_nothing_can_be_recorded() {
+fn nothing_needs_to_be_asked_for_where_it_is_refused() {
+    let place = Place::new();
+    let deny = deny(&place);
+    let program = "def burn(n):\n    while n: n -= 1\nburn(10_000_000)\n";
+    for interpreter in interpreters_for_tests() {
+        let output = run(Command::new(&deny)
+            .arg(env!("CARGO_BIN_EXE_pronk"))
+            .args(["record", "-o", "out.folded", "--"])
+            .arg(&interpreter.path)
+            .args(["-c", program])
+            .current_dir(place.path()));
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{interpreter}: {said}");
+        assert!(said.contains("signal engine, driven by a timer of each thread: "), "{interpreter}: {said}");
+        let folded = place.folded("out.folded");
+        let (burn, all) = (folded.of("burn"), folded.samples(|_| true));
+        assert!(burn > all / 2 && burn > 0, "{interpreter}: {burn} of {all}: {said}");
+    }
+}
+
+#[test]
+fn doctor_says_what_works_without_it() {
     let place = Place::new();
     let output = run(Command::new(deny(&place)).arg(env!("CARGO_BIN_EXE_pronk")).arg("doctor"));
     let stdout = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{stdout}");
-    let line = stdout.lines().find(|line| line.contains("perf events")).unwrap();
-    assert!(line.starts_with("no") && line.contains("perf_event_paranoid"), "{line}");
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    let line =
+        |what: &str| stdout.lines().find(|line| line.get(4..).is_some_and(|rest| rest.starts_with(what))).unwrap();
+    let events = line("perf events");
+    assert!(events.starts_with("no") && events.contains("perf_event_paranoid"), "{events}");
+    assert!(line("perf engine").starts_with("no"), "{stdout}");
+    let signal = line("signal engine");
+    assert!(signal.starts_with("ok") && signal.contains("driven by a timer of each thread"), "{signal}");
 }

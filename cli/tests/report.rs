@@ -90,6 +90,101 @@ fn the_flamegraph_tells_kinds_of_code_apart() {
     }
 }
 
+/// 100 samples of two files that are called alike: 60 on line 3 of one, called from its line 5, and 30 on a line of the other;
+/// and of a function without lines.
+fn with_lines(place: &Place, directory: &str) -> Builder {
+    let mut builder = Builder::default();
+    builder.0.meta = pronk_symbolizer::profile::Meta {
+        command: vec!["python3".into(), "app.py".into()],
+        frequency: 999,
+        started_at_unix: u64::MAX,
+        duration_ns: 100_000_000,
+        event: "task-clock".into(),
+        engine: "signal".into(),
+        ..Default::default()
+    };
+    let [app, other] = ["app", "lib"].map(|name| place.file(directory).join(name).join("app.py"));
+    let process = builder.process(1, None, "python3", PythonSupport::Stubs("3.12.1".into()));
+    let thread = builder.thread(process, 1, "python3");
+    let module = builder.frame(Category::Python, "__main__.<module>", app.to_str().unwrap(), Some(1));
+    let burn = builder.frame(Category::Python, "__main__.burn", app.to_str().unwrap(), Some(1));
+    let helper = builder.frame(Category::Python, "lib.app.help", other.to_str().unwrap(), Some(7));
+    let (calls, runs) = (builder.on_line(module, Some(5)), builder.on_line(burn, Some(3)));
+    let nowhere = builder.on_line(burn, None);
+    builder.samples(thread, &[calls, runs], 60);
+    builder.samples(thread, &[calls, runs, helper], 30);
+    builder.samples(thread, &[calls, nowhere], 10);
+    builder
+}
+
+#[test]
+fn a_source_has_the_share_of_each_line_beside_it() {
+    let place = Place::new();
+    let builder = with_lines(&place, "src");
+    place.profile(&builder.0);
+    let hide = |text: String| text.replace(place.path().to_str().unwrap(), "PLACE");
+    std::fs::create_dir_all(place.file("src/app")).unwrap();
+    golden("lines-without-source.txt", &hide(report(&place, &["--lines", "app/app.py"])));
+    std::fs::write(place.file("src/app/app.py"), "def burn():\n\twhile True:\n\t\tpass\n\nburn()\n").unwrap();
+    golden("lines.txt", &hide(report(&place, &["--lines", "app/app.py"])));
+    golden("lines.json", &hide(report(&place, &["--lines", "src/app/app.py", "--json"])));
+    assert_eq!(report(&place, &["--lines", "./src/app/app.py"]), report(&place, &["--lines", "app/app.py"]));
+}
+
+#[test]
+fn a_source_that_was_changed_since_is_said_to_be() {
+    let place = Place::new();
+    let mut builder = with_lines(&place, "src");
+    builder.0.meta.started_at_unix = 0;
+    place.profile(&builder.0);
+    std::fs::create_dir_all(place.file("src/app")).unwrap();
+    std::fs::write(place.file("src/app/app.py"), "pass\n").unwrap();
+    let said = report(&place, &["--lines", "app/app.py"]);
+    assert!(said.contains("was changed after the profile was begun"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_one_of_the_profiles_names_those_that_are() {
+    let place = Place::new();
+    place.profile(&with_lines(&place, "src").0);
+    let said = fails(&place, &["report", "test.pronk", "--lines", "app.py"]);
+    assert!(said.contains("app.py can be each of: ") && said.contains("src/app/app.py, "), "{said}");
+    let said = fails(&place, &["report", "test.pronk", "--lines", "pp.py"]);
+    assert!(said.contains("no sample is in pp.py; there are samples in: ") && said.contains("lib/app.py"), "{said}");
+    let none = fails(&place, &["report", "test.pronk", "--lines", "app/app.py", "--thread", "nobody"]);
+    assert!(none.contains("no thread named nobody"), "{none}");
+}
+
+#[test]
+fn lines_tell_the_boxes_of_one_function_apart() {
+    let place = Place::new();
+    let mut builder = with_lines(&place, "src");
+    let burn = builder.on_line(pronk_symbolizer::profile::FrameId(1), Some(2));
+    builder.samples(pronk_symbolizer::profile::ThreadId(0), &[burn], 5);
+    place.profile(&builder.0);
+    let draw = |options: &[&str]| {
+        let output = run(&mut place.pronk(["flamegraph", "test.pronk", "-o", "out.svg"].iter().chain(options)));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        boxes(&std::fs::read_to_string(place.file("out.svg")).unwrap())
+    };
+    golden("flamegraph-lines.txt", &draw(&["--lines"]));
+    assert!(draw(&[]).lines().count() < draw(&["--lines"]).lines().count());
+}
+
+#[test]
+fn a_profile_without_lines_says_how_to_have_them() {
+    let place = Place::new();
+    let mut profile = example();
+    profile.frames.iter_mut().for_each(|frame| frame.line = None);
+    place.profile(&profile);
+    for arguments in
+        [&["report", "test.pronk", "--lines", "app.py"][..], &["flamegraph", "test.pronk", "-o", "a.svg", "--lines"]]
+    {
+        let said = fails(&place, arguments);
+        assert!(said.contains("no lines") && said.contains("`pronk record --engine signal`"), "{said}");
+    }
+}
+
 #[test]
 fn a_flamegraph_is_the_same_each_time_and_has_its_title() {
     let place = Place::new();
@@ -148,6 +243,9 @@ fn what_is_no_profile_is_said_to_be_none() {
     let mut newer = whole.clone();
     newer[8..12].copy_from_slice(&99_u32.to_le_bytes());
     assert!(with(&newer).contains("newer pronk"));
+    let mut older = whole.clone();
+    older[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    assert!(with(&older).contains("older pronk"));
     assert!(with(b"<svg/>").contains("not a profile"));
     assert!(fails(&place, &["report", "missing.pronk"]).contains("cannot read missing.pronk: No such file"));
     assert!(fails(&place, &["report", "/dev/zero"]).contains("cannot read /dev/zero: it is not a file"));

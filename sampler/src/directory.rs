@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +17,8 @@ const PREFIX: &str = "pronk-";
 const RANDOM: usize = 6;
 const LOCK: &str = "lock";
 const LIBRARY: &str = "libpronk.so";
+/// Where POSIX shared memory is on Linux (shm_overview(7)).
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// A directory that only its owner can use and whose name nobody can foretell. It goes when this value is dropped.
 #[derive(Debug)]
@@ -59,12 +62,23 @@ impl SessionDirectory {
         let mut reasons = String::new();
         for place in places {
             remove_left_over(place);
-            match make(place, agent) {
+            match make(place, Some(agent)) {
                 Ok(directory) => return Ok(directory),
                 Err(reason) => reasons.push_str(&format!("\n  {}: {reason}", place.display())),
             }
         }
         Err(Error::NoDirectory(reasons))
+    }
+
+    /// Makes a directory for rings in `/dev/shm`, if there is such a place: memory that nobody writes to a disk.
+    pub(crate) fn for_rings() -> Option<SessionDirectory> {
+        let place = Path::new(SHARED_MEMORY);
+        let is_memory = statfs(place).is_ok_and(|file_system| file_system.filesystem_type() == TMPFS_MAGIC);
+        if !is_memory {
+            return None;
+        }
+        remove_left_over(place);
+        make(place, None).ok()
     }
 
     /// The directory.
@@ -78,7 +92,8 @@ impl SessionDirectory {
     }
 }
 
-fn make(place: &Path, agent: &[u8]) -> Result<SessionDirectory, String> {
+/// Makes a directory in a place, with the agent's library in it if there is one.
+fn make(place: &Path, agent: Option<&[u8]>) -> Result<SessionDirectory, String> {
     let unfit = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace() || *byte == 0x0b;
     if place.as_os_str().as_bytes().iter().any(unfit) {
         return Err("its path has a colon or white space, which LD_PRELOAD cannot hold".into());
@@ -87,7 +102,7 @@ fn make(place: &Path, agent: &[u8]) -> Result<SessionDirectory, String> {
         return Err("it is not an absolute path".into());
     }
     let mount = statvfs(place).map_err(|error| error.desc().to_owned())?;
-    if mount.flags().contains(FsFlags::ST_NOEXEC) {
+    if agent.is_some() && mount.flags().contains(FsFlags::ST_NOEXEC) {
         return Err("it is mounted noexec".into());
     }
     let text = |error: std::io::Error| error.to_string();
@@ -100,9 +115,11 @@ fn make(place: &Path, agent: &[u8]) -> Result<SessionDirectory, String> {
         .map_err(text)?;
     let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.path().join(LOCK));
     let lock = try_lock(lock.map_err(text)?).ok_or("its lock is taken")?;
-    // What is executed must not be writable, not even by accident.
-    let library = OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY));
-    library.and_then(|mut file| file.write_all(agent)).map_err(text)?;
+    if let Some(agent) = agent {
+        // What is executed must not be writable, not even by accident.
+        let library = OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY));
+        library.and_then(|mut file| file.write_all(agent)).map_err(text)?;
+    }
     Ok(SessionDirectory { directory, _lock: lock })
 }
 

@@ -22,6 +22,31 @@ pub enum Error {
         /// `/proc/sys/kernel/perf_event_max_sample_rate`.
         limit: u32,
     },
+    /// More samples per second were asked for than the signal engine takes.
+    #[error("-F {asked} is more than --engine signal takes: use -F {limit} or less")]
+    FrequencyTooHighForSignals {
+        /// The samples per second that were asked for.
+        asked: u32,
+        /// The most that there can be.
+        limit: u32,
+    },
+    /// The perf engine was asked for another mode than cpu.
+    #[error("--engine perf samples CPU time only: use --engine signal for --mode wall and --mode gil")]
+    ModeOfPerf,
+    /// The perf engine was asked to do without stubs.
+    #[error("--stubs off leaves --engine perf without Python names: use --engine signal, or --stubs full")]
+    PerfWithoutStubs,
+    /// The kernel's part of stacks was asked for, for time on the clock.
+    #[error(
+        "--kernel does not go with --mode wall: a thread that waits has no samples of the kernel's; use --mode cpu"
+    )]
+    KernelOfWall,
+    /// The kernel's part of stacks was asked for, and is not permitted.
+    #[error("--kernel needs perf_event_open with the kernel's part of stacks, which is refused: {0}")]
+    KernelRefused(String),
+    /// The path of the directory for rings is too long for the agent.
+    #[error("the path {} is too long for a session's directory: set TMPDIR to a shorter one", .0.display())]
+    DirectoryTooLong(PathBuf),
     /// There was no command to run.
     #[error("there is no command to run: give one after --, as in `pronk record -- python3 app.py`")]
     NoCommand,

@@ -7,13 +7,13 @@
 //! use pronk_sampler::{EngineChoice, Mode, Request, Session, SessionDirectory};
 //!
 //! let request = Request {
-//!     command: vec!["true".into()],
+//!     command: vec!["python3".into(), "app.py".into()],
 //!     frequency: 999,
+//!     duration: None,
 //!     engine: EngineChoice::Auto,
 //!     mode: Mode::Cpu,
 //!     kernel: false,
-//!     duration: None,
-//!     stubs: Some(false),
+//!     stubs: None,
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
@@ -31,6 +31,7 @@ mod mappings;
 mod maps;
 mod permissions;
 mod processes;
+mod published;
 mod recorder;
 pub mod recording;
 mod session;

@@ -19,7 +19,8 @@ pub(crate) fn read(pid: u32) -> Vec<MapsLine> {
     text.lines().filter_map(parse).collect()
 }
 
-fn parse(line: &str) -> Option<MapsLine> {
+/// Reads a line; `None` when it is not of an executable mapping.
+pub(crate) fn parse(line: &str) -> Option<MapsLine> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let number = |text| u32::from_str_radix(text, 16).ok();
     let mut fields = line.splitn(6, ' ');

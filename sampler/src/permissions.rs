@@ -1,8 +1,7 @@
 //! What this machine permits a profiler to do.
 
-use crate::engine::perf::events::{self, Request, Sampling};
+use crate::engine::perf::events::{self, Event, Request, Sampling};
 use crate::limits;
-use crate::recording::Event;
 use std::io;
 
 /// What this machine permits, to this user. Nothing is left changed by finding out.

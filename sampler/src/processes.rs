@@ -44,6 +44,7 @@ impl Processes {
             executable: inherited.as_ref().and_then(|parent| parent.executable.clone()),
             started: time,
             ended: None,
+            python: inherited.as_ref().and_then(|parent| parent.python),
             registries: inherited.map_or_else(Vec::new, |parent| parent.registries),
         });
         let thread = self.new_thread(id, pid, tid, name);
@@ -64,10 +65,24 @@ impl Processes {
             started: time,
             ended: None,
             registries: Vec::new(),
+            python: None,
         });
         let thread = self.new_thread(id, pid, tid, name);
         let live = Live { id, mappings: Rc::default(), threads: HashMap::from([(tid, thread)]) };
         self.live.insert(pid, live);
+    }
+
+    /// Whether a process that runs has an id.
+    pub(crate) fn is_live(&self, pid: u32) -> bool {
+        self.live.contains_key(&pid)
+    }
+
+    /// A process's frames are read: it is CPython of a version.
+    pub(crate) fn set_python(&mut self, pid: u32, hexversion: u32) {
+        let id = self.live.get(&pid).map(|live| live.id);
+        if let Some(process) = id.and_then(|id| self.processes.get_mut(id.index())) {
+            process.python = Some(hexversion);
+        }
     }
 
     /// A thread gets another name, which is the process's as well if it is the first.
@@ -146,6 +161,7 @@ impl Processes {
             started: time,
             ended: None,
             registries: Vec::new(),
+            python: None,
         };
         let id = self.new_process(process);
         self.live.insert(pid, Live { id, mappings: Rc::default(), threads: HashMap::new() });

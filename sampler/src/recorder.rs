@@ -1,20 +1,18 @@
 //! Turns the kernel's records, in the order of time, into what a recording holds.
 
 use crate::engine::perf::records::{Kind, Record, Sample as RawSample};
-use crate::files::{FileId, Files, Mapped};
-use crate::mappings::{Image, Mapping};
+use crate::files::Mapped;
+use crate::mappings::Mapping;
 use crate::maps;
 use crate::processes::Processes;
+use crate::published::Published;
 use crate::recording::{
-    Address, Code, Frame, Losses, MappedFile, MappedObject, Mapping as RecordedMapping, MappingId, MonotonicNs,
-    Process, Sample, StackId, StackTable, Thread,
+    Losses, Mapping as RecordedMapping, MonotonicNs, Process, PythonCode, Sample, StackId, StackTable, Thread,
 };
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
 use crate::unwind::{Found, Sampled, Walked, kernel_frames, unwind};
-use pronk_trampolines::wire::code_of_mapping;
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStrExt;
 
 /// The tables of a recording.
 #[derive(Debug)]
@@ -22,18 +20,20 @@ pub(crate) struct Recorded {
     pub(crate) processes: Vec<Process>,
     pub(crate) threads: Vec<Thread>,
     pub(crate) mappings: Vec<RecordedMapping>,
+    pub(crate) codes: Vec<PythonCode>,
     pub(crate) stacks: StackTable,
     pub(crate) samples: Vec<Sample>,
     pub(crate) losses: Losses,
+    /// What was wrong, in words.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Builds the tables of a recording.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     processes: Processes,
-    files: Files,
+    published: Published,
     modules: Modules,
-    mappings: Vec<RecordedMapping>,
     stacks: StackTable,
     samples: Vec<Sample>,
     losses: Losses,
@@ -49,9 +49,8 @@ impl Recorder {
     pub(crate) fn new() -> Recorder {
         Recorder {
             processes: Processes::default(),
-            files: Files::default(),
+            published: Published::default(),
             modules: Modules::new(),
-            mappings: Vec::new(),
             stacks: StackTable::default(),
             samples: Vec::new(),
             losses: Losses::default(),
@@ -70,7 +69,8 @@ impl Recorder {
             Kind::Comm { pid, tid, name, exec: true } => self.processes.exec(pid, tid, name, time),
             Kind::Comm { pid, tid, name, exec: false } => self.processes.rename(pid, tid, name, time),
             Kind::Mmap { pid, range, offset, file } => {
-                let image = self.image(&file, &Mapped { pid, range: range.clone(), offset });
+                let mapped = Mapped { pid, range: range.clone(), offset };
+                let image = self.published.image(&file, &mapped, &mut self.modules);
                 self.processes.map(pid, Mapping::new(range, offset, image), time);
             }
             Kind::Lost(count) => {
@@ -87,25 +87,17 @@ impl Recorder {
         // A record that came late may be out of order.
         self.samples.sort_by_key(|sample| sample.time);
         let (processes, threads) = self.processes.finish();
-        let Recorder { mappings, stacks, samples, losses, .. } = self;
-        Recorded { processes, threads, mappings, stacks, samples, losses }
-    }
-
-    fn image(&mut self, file: &FileId, mapped: &Mapped) -> Image {
-        let name = file.path.as_os_str().as_bytes();
-        if let Some((kind, token)) = code_of_mapping(name) {
-            return Image::Ours(kind, token);
+        let Recorder { published, stacks, samples, losses, .. } = self;
+        Recorded {
+            processes,
+            threads,
+            mappings: published.mappings,
+            codes: Vec::new(),
+            stacks,
+            samples,
+            losses,
+            notes: Vec::new(),
         }
-        if name == b"[vdso]" {
-            return Image::Vdso;
-        }
-        // Memory without a file has names like these (perf_event_mmap_event of kernel/events/core.c, Linux 6.1;
-        // memfd_create(2), shmem_zero_setup of mm/shmem.c).
-        let without_file = ["//", "/memfd:", "/dev/zero", "/SYSV", "/anon_hugepage"];
-        if !name.starts_with(b"/") || without_file.iter().any(|prefix| name.starts_with(prefix.as_bytes())) {
-            return Image::Anonymous(String::from_utf8_lossy(name).into_owned());
-        }
-        Image::File(self.files.get(file, mapped, &mut self.modules))
     }
 
     /// Looks up what a process has mapped, if the kernel may have dropped a record that said so.
@@ -118,7 +110,8 @@ impl Recorder {
         self.looked_up.insert(pid, time);
         for line in maps::read(pid) {
             let mapped = Mapped { pid, range: line.range.clone(), offset: line.offset };
-            let mapping = Mapping::new(line.range, line.offset, self.image(&line.file, &mapped));
+            let image = self.published.image(&line.file, &mapped, &mut self.modules);
+            let mapping = Mapping::new(line.range, line.offset, image);
             if !self.processes.mappings(pid).has_like(&mapping) {
                 self.processes.map(pid, mapping, time);
             }
@@ -150,7 +143,7 @@ impl Recorder {
 
         let mut stack: Option<StackId> = None;
         for frame in frames.into_iter().rev() {
-            let frame = self.publish(frame.found);
+            let frame = self.published.frame(frame.found, &mut self.modules);
             stack = Some(self.stacks.push(stack, frame));
         }
         for frame in kernel_frames(&sample.kernel) {
@@ -158,49 +151,13 @@ impl Recorder {
         }
         self.samples.push(Sample { thread, time, stack });
     }
-
-    fn publish(&mut self, frame: Found) -> Frame {
-        match frame {
-            Found::Native(mapping, code) => Frame::Native(self.mapping_id(mapping), code),
-            Found::Stub(mapping, stub) => Frame::Stub(self.mapping_id(mapping), stub),
-            Found::Unmapped(code) => Frame::Unmapped(code),
-            Found::Gap => Frame::Gap,
-            Found::Truncated => Frame::Truncated,
-        }
-    }
-
-    /// A mapping's place in the recording, which it gets with the first sample that refers to it.
-    fn mapping_id(&mut self, mapping: &Mapping) -> MappingId {
-        if let Some(id) = mapping.published.get() {
-            return id;
-        }
-        let object = match &mapping.image {
-            Image::File(file) => {
-                let module = file.module(&mut self.modules);
-                MappedObject::File(MappedFile {
-                    path: file.path.clone(),
-                    found: file.found.clone(),
-                    device: file.device,
-                    inode: file.inode,
-                    build_id: module.and_then(|module| module.build_id().map(<[u8]>::to_vec)),
-                })
-            }
-            Image::Vdso => MappedObject::Vdso,
-            Image::Ours(kind, token) => MappedObject::Ours(*kind, *token),
-            Image::Anonymous(name) => MappedObject::Anonymous(name.clone()),
-        };
-        let (start, end) = (Address(mapping.range.start), Address(mapping.range.end));
-        self.mappings.push(RecordedMapping { start, end, file_offset: mapping.offset, object });
-        let id = MappingId(self.mappings.len() as u32 - 1);
-        mapping.published.set(Some(id));
-        id
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::perf::records::UserRegisters;
+    use crate::recording::{Address, Code, Frame, MappedObject};
 
     #[test]
     fn mappings_whose_records_were_lost_are_looked_up() {

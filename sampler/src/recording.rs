@@ -2,6 +2,7 @@
 //!
 //! A recording knows no names. It is made of tables that refer to each other by index, so that a sample is a few words.
 
+use nix::time::{ClockId, clock_gettime};
 use pronk_trampolines::wire::{CodeKind, LineTableFormat, Token};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,13 @@ use std::time::{Duration, SystemTime};
 /// A point in time: CLOCK_MONOTONIC, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MonotonicNs(pub u64);
+
+/// The time now.
+pub(crate) fn now() -> MonotonicNs {
+    // CLOCK_MONOTONIC is always there (clock_gettime(2)).
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    MonotonicNs(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
 
 /// An address in a process, as the process sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +76,8 @@ pub struct Recording {
     pub samples: Vec<Sample>,
     /// What went wrong, in numbers.
     pub losses: Losses,
+    /// What else was wrong, in words.
+    pub notes: Vec<String>,
     /// How the command ended.
     pub exit: Option<std::process::ExitStatus>,
     /// The session's directory, which holds the registries. It is there as long as the session is.
@@ -81,11 +91,11 @@ pub enum Event {
     Cycles,
     /// The kernel's clock of the time that a thread is on a processor.
     CpuClock,
-    /// The thread's own clock of the time that it is on a processor.
+    /// A thread's own clock of the time that it is on a processor.
     TaskClock,
     /// The clock on the wall.
     Wall,
-    /// The thread's own clock, while it holds the interpreter's lock.
+    /// A thread's own clock of the time that it is on a processor, while it holds the interpreter's lock.
     Gil,
 }
 
@@ -106,6 +116,8 @@ pub struct Process {
     pub ended: Option<MonotonicNs>,
     /// The registries whose stubs or hook are mapped in it, its parent's included.
     pub registries: Vec<Token>,
+    /// CPython's `PY_VERSION_HEX`, if its frames were read.
+    pub python: Option<u32>,
 }
 
 /// One thread.
@@ -275,19 +287,19 @@ pub struct Sample {
     pub stack: Option<StackId>,
 }
 
-/// How long the handler ran for a sample.
+/// How long the signal handler ran for a sample, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandlerTimes {
-    /// The median, in nanoseconds.
+    /// Half of the samples took less.
     pub p50_ns: u64,
-    /// What it kept to for 99 of 100 samples, in nanoseconds.
+    /// 99 in 100 samples took less.
     pub p99_ns: u64,
 }
 
 /// What went wrong, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// Samples that the kernel dropped because a ring buffer was full.
+    /// Samples that were dropped because a ring buffer was full.
     pub lost: u64,
     /// How often the kernel throttled the event.
     pub throttled: u64,
@@ -300,13 +312,15 @@ pub struct Losses {
     pub without_stack: u64,
     /// Records that could not be read.
     pub malformed: u64,
-    /// How often a sample met the interpreter between two states, and was taken again a moment later.
+    /// How often a thread's frames were being changed when a sample was due, so that it was taken a moment later.
     pub retaken: u64,
-    /// Samples whose frame links could not be read whole, even when they were taken again.
+    /// Samples whose Python frames could not be read whole even then.
     pub torn: u64,
-    /// Periods for which there is no sample, because the program held the signal back.
+    /// Samples that were not taken because the program held the signal back.
     pub held_back: u64,
-    /// How long the handler ran for a sample, if samples were taken by one.
+    /// Threads that could not be sampled.
+    pub unsampled_threads: u64,
+    /// How long samples took in the program.
     pub handler: Option<HandlerTimes>,
     /// Time in the kernel that could not be sampled because of permissions: whether it was left out.
     pub kernel_excluded: bool,

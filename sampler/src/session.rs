@@ -1,11 +1,10 @@
 //! A session: one profiling of one command and all that it starts.
 
 use crate::directory::SessionDirectory;
-use crate::engine::perf::{Engine, Found, now};
+use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
 use crate::launch::{Child, Environment};
-use crate::limits;
-use crate::recording::{Losses, MonotonicNs, Recording};
+use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pronk_trampolines::wire::{Mode, SESSION_ENV};
@@ -19,29 +18,29 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Request {
     /// The command and its arguments. The command is looked for as a shell does.
     pub command: Vec<OsString>,
-    /// Samples per second: of a thread's CPU time, or of time on the clock in [`Mode::Wall`].
+    /// Samples per second of CPU time of each thread; per second on the clock with [`Mode::Wall`].
     pub frequency: u32,
-    /// How samples are taken.
-    pub engine: EngineChoice,
-    /// Which moments of a thread are sampled.
-    pub mode: Mode,
-    /// Whether samples are to have the kernel's part of the stack.
-    pub kernel: bool,
     /// How long to sample; `None` is until the command ends.
     pub duration: Option<Duration>,
+    /// How to take samples.
+    pub engine: EngineChoice,
+    /// Which moments of a thread to sample. The perf engine has [`Mode::Cpu`] only.
+    pub mode: Mode,
+    /// Whether samples must have the kernel's part of the stack. The perf engine has it wherever it is permitted.
+    pub kernel: bool,
     /// Whether each function of an interpreter runs through a stub; `None` is as the engine needs it.
     pub stubs: Option<bool>,
 }
 
-/// How samples are taken.
+/// How to take samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineChoice {
-    /// In the best way that this machine permits.
+    /// The best that this machine permits: the signal engine, which works everywhere.
     #[default]
     Auto,
     /// By the kernel, from outside the program.
     Perf,
-    /// By a signal handler in the program.
+    /// By a signal handler in each thread of a Python program.
     Signal,
 }
 
@@ -50,6 +49,7 @@ pub enum EngineChoice {
 pub struct Session {
     child: Child,
     engine: Option<Engine>,
+    plan: Plan,
     signals: Signals,
     request: Request,
     started: MonotonicNs,
@@ -73,20 +73,20 @@ impl Session {
     /// When the request cannot be met, the command cannot be executed, the kernel refuses to sample, or another session
     /// runs in this process. Then nothing was run.
     pub fn start(request: Request, directory: SessionDirectory) -> Result<Session, Error> {
-        check_frequency(request.frequency, limits::number("perf_event_max_sample_rate"))?;
+        let plan = Plan::of(&request, &directory)?;
         let mut environment = Environment::inherited();
-        if request.stubs != Some(false) {
+        if plan.agent() {
             environment.preload(&directory.library());
             environment.set(SESSION_ENV, directory.path().into());
         }
         let signals = Signals::catch()?;
         let mut child = Child::fork(&request.command, &environment, &signals)?;
-        let engine = Engine::start(child.pid(), request.frequency)?;
+        let engine = plan.start(child.pid())?;
         let (started, started_at) = (now(), SystemTime::now());
         child.release()?;
         let deadline = request.duration.and_then(|duration| Instant::now().checked_add(duration));
         let engine = Some(engine);
-        Ok(Session { child, engine, signals, request, started, started_at, deadline, directory })
+        Ok(Session { child, engine, plan, signals, request, started, started_at, deadline, directory })
     }
 
     /// Samples until the command ends, or as long as was asked for. Processes that the command leaves behind are not
@@ -115,14 +115,19 @@ impl Session {
         }
     }
 
+    /// Which engine takes the samples, what drives it, and why: one line, in words.
+    pub fn engine(&self) -> String {
+        self.plan.to_string()
+    }
+
+    /// Whether functions run through stubs.
+    pub fn stubs(&self) -> bool {
+        self.plan.stubs()
+    }
+
     /// The session's directory, where the agents write.
     pub fn directory(&self) -> &Path {
         self.directory.path()
-    }
-
-    /// How samples are taken, in words: the engine, what drives it, and why it is that one.
-    pub fn engine(&self) -> &str {
-        "perf"
     }
 
     /// The id of the command's first process.
@@ -173,6 +178,7 @@ impl Session {
             stacks: Default::default(),
             samples: Vec::new(),
             losses: Losses::default(),
+            notes: Vec::new(),
             exit,
             session: self.directory.path().to_owned(),
         };
@@ -181,35 +187,13 @@ impl Session {
             recording.processes = recorded.processes;
             recording.threads = recorded.threads;
             recording.mappings = recorded.mappings;
+            recording.codes = recorded.codes;
+            recording.notes = recorded.notes;
             recording.stacks = recorded.stacks;
             recording.samples = recorded.samples;
             let sampled_for = Duration::from_nanos(ended.0.saturating_sub(self.started.0));
             recording.losses = Losses { kernel_excluded: !kernel, sampled_for, cpu_time, ..recorded.losses };
         }
         recording
-    }
-}
-
-fn check_frequency(asked: u32, limit: Option<i64>) -> Result<(), Error> {
-    if asked == 0 {
-        return Err(Error::FrequencyZero);
-    }
-    match limit.map(|limit| u32::try_from(limit).unwrap_or(0)) {
-        Some(limit) if asked > limit => Err(Error::FrequencyTooHigh { asked, limit }),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frequencies_are_checked_against_the_kernels_limit() {
-        assert!(matches!(check_frequency(0, Some(100)), Err(Error::FrequencyZero)));
-        assert!(check_frequency(100, Some(100)).is_ok());
-        assert!(check_frequency(100, None).is_ok());
-        let refused = check_frequency(101, Some(100));
-        assert!(matches!(refused, Err(Error::FrequencyTooHigh { asked: 101, limit: 100 })));
     }
 }

@@ -86,7 +86,7 @@ fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unna
     let is_of_cpu_time = !matches!(recording.event, Event::Wall | Event::Gil);
     let cpu_time = losses.cpu_time.filter(|_| is_of_cpu_time);
     let cpu_seconds = cpu_time.map(|time| time.as_secs_f64()).filter(|&seconds| seconds > 0.0);
-    let mut notes = registries.notes.clone();
+    let mut notes = [registries.notes.as_slice(), &recording.notes].concat();
     if losses.malformed > 0 {
         notes.push(format!("{} records could not be read", losses.malformed));
     }
@@ -101,6 +101,7 @@ fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unna
         retaken: losses.retaken,
         torn: losses.torn,
         held_back: losses.held_back,
+        unsampled_threads: losses.unsampled_threads,
         handler_p50_ns: losses.handler.map(|times| times.p50_ns),
         handler_p99_ns: losses.handler.map(|times| times.p99_ns),
         unresolved_frames: unresolved,
@@ -285,8 +286,10 @@ impl<'a> Names<'a> {
             Some(place) => binary.category(&place.name),
             None => Category::Native,
         };
-        let starts =
-            at_root && category == Category::Interpreter && !matches!(binary, Binary::Interpreter | Binary::Agent);
+        // What starts the program may lie in the interpreter's own binary, of which the rest starts nothing.
+        let is_starter = !matches!(binary, Binary::Interpreter | Binary::Agent)
+            || outermost.is_some_and(|place| place.name == "_start");
+        let starts = at_root && category == Category::Interpreter && is_starter;
         Named { frames: self.frames(&places, &name, category), starts }
     }
 

@@ -133,6 +133,8 @@ pub struct Quality {
     pub torn: u64,
     /// Periods for which there is no sample, because the program held the signal back.
     pub held_back: u64,
+    /// Threads that could not be sampled.
+    pub unsampled_threads: u64,
     /// How long the signal handler ran for a sample, in nanoseconds: the median.
     pub handler_p50_ns: Option<u64>,
     /// What it kept to for 99 of 100 samples, in nanoseconds.

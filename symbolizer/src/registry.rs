@@ -91,9 +91,13 @@ impl Registries {
         self.registries.get(&token)?.functions.get(&stub.0)
     }
 
-    /// What pronk did in a process, by the registries that the process has and, where it has none, by the registry of
+    /// What pronk did in a process, by the frames that were read, by the registries that the process has and, where it has none, by the registry of
     /// an agent that was refused and so mapped nothing.
     pub fn support(&self, process: &Process) -> PythonSupport {
+        // Where its frames were read, it is Python, whatever became of stubs.
+        if let Some(hexversion) = process.python {
+            return PythonSupport::Stubs(version(hexversion));
+        }
         let mapped = process.registries.iter().filter_map(|token| self.registries.get(token));
         // A fork has its parent's registries as well as its own. Its own is the newest.
         if let Some(registry) = mapped.max_by_key(|registry| registry.created_ns) {
@@ -187,6 +191,7 @@ mod tests {
             started: MonotonicNs(life.start),
             ended: Some(MonotonicNs(life.end)),
             registries: registries.to_vec(),
+            python: None,
         }
     }
 
@@ -231,6 +236,8 @@ mod tests {
         assert_eq!(registries.support(&process(8, 400..1000, &[])), why);
         assert_eq!(registries.support(&process(8, 600..1000, &[])), PythonSupport::NotPython);
         assert_eq!(registries.support(&process(9, 0..1000, &[])), PythonSupport::NotPython);
+        let read = Process { python: Some(0x030d_00f0), ..process(8, 400..1000, &[TOKEN, OTHER]) };
+        assert_eq!(registries.support(&read), PythonSupport::Stubs("3.13.0".to_owned()));
         let lost = registries.support(&process(9, 0..1000, &[Token(5)]));
         assert!(matches!(lost, PythonSupport::Refused(why) if why.contains("0000000000000005")));
     }

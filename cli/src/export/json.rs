@@ -19,7 +19,7 @@
 //! - `sort`: `self` or `total`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
-//!   `retaken`, `torn`, `held_back`, `handler_p50_ns`, `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`,
+//!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `handler_p50_ns`, `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`,
 //!   `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or false), and `notes`, a list of texts.
 //! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
 //!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
@@ -95,6 +95,7 @@ struct Quality<'p> {
     retaken: u64,
     torn: u64,
     held_back: u64,
+    unsampled_threads: u64,
     handler_p50_ns: Option<u64>,
     handler_p99_ns: Option<u64>,
     unresolved_frames: u64,
@@ -195,6 +196,7 @@ impl<'p> Quality<'p> {
             retaken: quality.retaken,
             torn: quality.torn,
             held_back: quality.held_back,
+            unsampled_threads: quality.unsampled_threads,
             handler_p50_ns: quality.handler_p50_ns,
             handler_p99_ns: quality.handler_p99_ns,
             unresolved_frames: quality.unresolved_frames,

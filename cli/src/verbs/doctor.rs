@@ -197,7 +197,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;
-        Ok((session.wait()?, session.engine().to_owned()))
+        Ok((session.wait()?, session.engine()))
     };
     match attempt() {
         Ok((status, words)) if status.success() => Ok(words),

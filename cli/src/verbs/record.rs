@@ -2,14 +2,14 @@
 
 use super::summary;
 use crate::agent;
-use crate::args::{Engine, Mode, RecordArguments, Stubs};
+use crate::args::{Engine, RecordArguments, Stubs};
 use crate::ending::Ending;
 use crate::export::Format;
 use crate::messages::{describe, say};
 use crate::output::{Existing, Output, Written};
 use anyhow::{Context, Result, bail};
 use pronk_sampler::recording::{Event, Recording};
-use pronk_sampler::{EngineChoice, Request, Session, SessionDirectory};
+use pronk_sampler::{Request, Session, SessionDirectory};
 use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::symbolize;
 use pronk_symbolizer::view::{View, ViewOptions};
@@ -34,7 +34,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     let request = Request {
         command: arguments.command.clone(),
         frequency: arguments.frequency,
-        engine: engine(&arguments),
+        engine: arguments.engine.into(),
         mode: arguments.mode.into(),
         kernel: arguments.kernel,
         duration: arguments.duration,
@@ -48,8 +48,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
-            let finished =
-                catch_unwind(AssertUnwindSafe(|| finish(&arguments, &recording, session.engine(), &outputs)));
+            let finished = catch_unwind(AssertUnwindSafe(|| finish(&arguments, &recording, &session, &outputs)));
             if finished.is_err() {
                 say!("making the profile failed: this is a fault of pronk's; please report it");
             }
@@ -61,8 +60,8 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
 }
 
 /// Makes the profile, writes it, and says what is in it.
-fn finish(arguments: &RecordArguments, recording: &Recording, driver: &str, outputs: &[Output]) {
-    let profile = symbolize(recording, meta(arguments, recording, driver));
+fn finish(arguments: &RecordArguments, recording: &Recording, session: &Session, outputs: &[Output]) {
+    let profile = symbolize(recording, meta(arguments, recording, session));
     let view = View::new(&profile, &ViewOptions { lines: arguments.lines, ..ViewOptions::default() });
     let files = write(&profile, &view, outputs);
     if recording.exit.is_none() {
@@ -75,37 +74,10 @@ fn refuse_what_cannot_be(arguments: &RecordArguments) -> Result<()> {
     if arguments.stubs == Stubs::Windowed {
         bail!("--stubs windowed is not there yet: use --stubs full, off, or auto");
     }
-    match (arguments.engine, only_signal_can(arguments)) {
-        (Engine::Perf, Some((what, why))) => bail!("{what} needs --engine signal: with perf, {why}"),
-        _ => Ok(()),
+    if arguments.lines && arguments.engine == Engine::Perf {
+        bail!("--lines needs --engine signal: with perf, Python functions have no lines");
     }
-}
-
-/// What was asked for that the perf engine cannot do, and why.
-fn only_signal_can(arguments: &RecordArguments) -> Option<(&'static str, &'static str)> {
-    match arguments {
-        RecordArguments { mode: Mode::Wall, .. } => {
-            Some(("--mode wall", "a thread is sampled only while it is on a processor"))
-        }
-        RecordArguments { mode: Mode::Gil, .. } => {
-            Some(("--mode gil", "nothing tells which thread holds the interpreter's lock"))
-        }
-        RecordArguments { stubs: Stubs::Off, .. } => {
-            Some(("--stubs off", "Python functions have names from their stubs"))
-        }
-        RecordArguments { lines: true, .. } => Some(("--lines", "Python functions have no lines")),
-        _ => None,
-    }
-}
-
-/// The engine to ask for: the one that can do what was asked for, where it is left open.
-fn engine(arguments: &RecordArguments) -> EngineChoice {
-    match arguments.engine {
-        Engine::Auto if only_signal_can(arguments).is_some() => EngineChoice::Signal,
-        Engine::Auto => EngineChoice::Auto,
-        Engine::Perf => EngineChoice::Perf,
-        Engine::Signal => EngineChoice::Signal,
-    }
+    Ok(())
 }
 
 /// The files to write. A profile has a flamegraph beside it.
@@ -143,13 +115,13 @@ fn write(profile: &Profile, view: &View<'_>, outputs: &[Output]) -> Vec<(Format,
 }
 
 /// How the profile was made.
-fn meta(arguments: &RecordArguments, recording: &Recording, driver: &str) -> Meta {
-    let (event, engine, stubs) = match recording.event {
-        Event::Cycles => ("cycles", "perf", "full"),
-        Event::CpuClock => ("cpu-clock", "perf", "full"),
-        Event::TaskClock => ("task-clock", "signal", "off"),
-        Event::Wall => ("wall-clock", "signal", "off"),
-        Event::Gil => ("gil-clock", "signal", "off"),
+fn meta(arguments: &RecordArguments, recording: &Recording, session: &Session) -> Meta {
+    let (event, engine) = match recording.event {
+        Event::Cycles => ("cycles", "perf"),
+        Event::CpuClock => ("cpu-clock", "perf"),
+        Event::TaskClock => ("task-clock", "signal"),
+        Event::Wall => ("wall-clock", "signal"),
+        Event::Gil => ("gil-clock", "signal"),
     };
     Meta {
         pronk_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,8 +132,8 @@ fn meta(arguments: &RecordArguments, recording: &Recording, driver: &str) -> Met
         mode: arguments.mode.into(),
         event: event.to_owned(),
         engine: engine.to_owned(),
-        driver: driver.to_owned(),
-        stubs: if arguments.stubs == Stubs::Full { "full" } else { stubs }.to_owned(),
+        driver: session.engine(),
+        stubs: if session.stubs() { "full" } else { "off" }.to_owned(),
         native: arguments.native.into(),
         exit: recording.exit.map_or_else(|| "still running".to_owned(), in_words),
     }

@@ -58,7 +58,7 @@ fn engine(profile: &Profile) -> String {
         Mode::Wall => "a thread's time on the clock, waiting included",
         Mode::Gil => "CPU time of the thread that holds the GIL",
     };
-    format!("engine: {}; a sample stands for {milliseconds:.3} ms of {time}", meta.driver)
+    format!("{}; a sample stands for {milliseconds:.3} ms of {time}", meta.driver)
 }
 
 /// What the handler took, and how often it had to try again: nothing is wrong with that.
@@ -88,6 +88,7 @@ fn quality(quality: &Quality) -> Vec<String> {
         ("samples with native frames that could not be unwound", quality.gaps),
         ("samples without a stack", quality.without_stack),
         ("samples whose Python frames could not be read to the root", quality.torn),
+        ("threads that could not be sampled", quality.unsampled_threads),
         ("samples not taken because the program held their signal back", quality.held_back),
         ("native places without a name, since no symbols were found for them", quality.unresolved_frames),
         ("Python functions whose names were lost", quality.unnamed_stubs),
@@ -191,11 +192,10 @@ mod tests {
     #[test]
     fn what_a_sample_stands_for_depends_on_the_mode() {
         let said = |mode, frequency| {
-            let mut profile = Profile::default();
-            profile.meta = Meta { mode, frequency, driver: "signal, by a timer".to_owned(), ..Meta::default() };
-            engine(&profile)
+            let meta = Meta { mode, frequency, driver: "signal, by a timer".to_owned(), ..Meta::default() };
+            engine(&Profile { meta, ..Profile::default() })
         };
-        let expected = "engine: signal, by a timer; a sample stands for 1.001 ms of a thread's CPU time";
+        let expected = "signal, by a timer; a sample stands for 1.001 ms of a thread's CPU time";
         assert_eq!(said(Mode::Cpu, 999), expected);
         assert!(said(Mode::Wall, 100).ends_with("10.000 ms of a thread's time on the clock, waiting included"));
         assert!(said(Mode::Gil, 20_000).ends_with("0.050 ms of CPU time of the thread that holds the GIL"));

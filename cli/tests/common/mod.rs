@@ -165,6 +165,12 @@ impl Builder {
         FrameId(self.0.frames.len() as u32 - 1)
     }
 
+    /// A frame of a function that is there already, on a line.
+    pub fn on_line(&mut self, frame: FrameId, line: Option<u32>) -> FrameId {
+        self.0.frames.push(Frame { line, ..self.0.frames[frame.index()] });
+        FrameId(self.0.frames.len() as u32 - 1)
+    }
+
     pub fn samples(&mut self, thread: ThreadId, frames: &[FrameId], count: u64) {
         let mut below = None;
         for &frame in frames {
@@ -189,8 +195,10 @@ pub fn example() -> Profile {
         started_at_unix: 1_790_000_000,
         duration_ns: 1_250_000_000,
         frequency: 999,
+        mode: Mode::Cpu,
         event: "cpu-clock".into(),
         engine: "perf".into(),
+        driver: "perf engine: the kernel takes the samples".into(),
         stubs: "full".into(),
         native: NativeFrames::Extensions,
         exit: "exit code 0".into(),

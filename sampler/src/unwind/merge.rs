@@ -100,6 +100,7 @@ pub(super) struct Merge {
     /// For each link, the number of borders up to it.
     borders: Vec<usize>,
     order: Order,
+    is_cut: bool,
 }
 
 /// A frame of the stack.
@@ -129,9 +130,10 @@ enum Order {
     ByAddress { cut_run: u64 },
     /// By their number, from the root on.
     Counted,
-    /// By their number, from the root up to the native frame at `from`, and from the newest frame down to the one at
-    /// `to`. What lies between is left out for a mark, to which all other runs are added.
-    CountedFromBothEnds { from: usize, to: usize, evaluators: usize, runs: usize },
+    /// By their number: from the root up to the native frame at `from`, and from the newest frame down to the one at
+    /// `to`. What lies between is left out for a mark, before which all other runs come. There are `more` runs than
+    /// evaluators.
+    CountedFromBothEnds { from: usize, to: usize, more: isize },
 }
 
 impl Merge {
@@ -139,8 +141,13 @@ impl Merge {
     pub(super) fn merge(&mut self, natives: Natives, chain: Chain, stacks: &mut StackTable) -> Merged {
         self.count_borders(&chain);
         let order = self.order(natives.frames, &chain);
+        if chain.is_cut != self.is_cut {
+            self.items.clear();
+            self.is_cut = chain.is_cut;
+        }
         let mut kept = Used { natives: natives.kept, links: chain.kept.min(chain.links.len()) };
         if order != self.order {
+            // Up to where something is left out, all are counted from the root.
             kept.natives = match (self.order, order) {
                 (Order::CountedFromBothEnds { from: old, .. }, Order::CountedFromBothEnds { from: new, .. }) => {
                     kept.natives.min(old).min(new)
@@ -171,18 +178,19 @@ impl Merge {
     }
 
     fn order(&self, natives: &[Native], chain: &Chain) -> Order {
-        let Some(oldest) = chain.links.iter().find(|link| link.code.is_none()).or(chain.links.first()) else {
+        if chain.links.is_empty() {
             return Order::Alone;
-        };
-        let by_address = oldest.address != 0 || oldest.code.is_some();
-        if by_address {
-            let cut_run = if chain.is_cut { place_of_cut_run(natives, oldest) } else { u64::MAX };
+        }
+        let oldest_border = chain.links.iter().find(|link| link.code.is_none()).map(|border| border.address);
+        if oldest_border != Some(0) {
+            let cut_run = if chain.is_cut { place_of_cut_run(natives, oldest_border.unwrap_or(0)) } else { u64::MAX };
             return Order::ByAddress { cut_run };
         }
         let Some(newest) = natives.last() else { return Order::Counted };
         let runs = self.borders.last().copied().unwrap_or(0);
         let evaluators = newest.evaluators.count;
-        let counted = |from, to| Order::CountedFromBothEnds { from, to, evaluators, runs };
+        let more = runs.wrapping_sub(evaluators).cast_signed();
+        let counted = |from, to| Order::CountedFromBothEnds { from, to, more };
         if newest.marks.count > 0 {
             let Seen { first, last, .. } = newest.marks;
             let up_to = |index: usize| natives.get(index).map_or(0, |native| native.evaluators.count);
@@ -193,17 +201,18 @@ impl Merge {
             // One that has no frame is the newest: it has just been called, or is about to return.
             return Order::Counted;
         }
-        // Nothing is certain but that C code has called the oldest run, and that the newest has called C code.
+        // Evaluators that are not known as such, or run frames that are not in the chain, as those below a greenlet do.
+        // Certain is only what called the oldest run, and what the newest has called.
         let first_mark = if newest.marks.count > 0 { newest.marks.first } else { usize::MAX };
         counted(newest.evaluators.first.min(first_mark), newest.evaluators.last.max(newest.marks.last))
     }
 }
 
 /// The evaluator's newest frame below the one with the oldest border ran what is left of the run that is cut.
-fn place_of_cut_run(natives: &[Native], oldest: &Link) -> u64 {
-    let below = natives.partition_point(|native| native.sp > oldest.address);
-    let index = below.checked_sub(1).and_then(|index| natives.get(index)).map(|native| native.evaluators);
-    let evaluator = index.filter(|seen| seen.count > 0).and_then(|seen| natives.get(seen.last));
+fn place_of_cut_run(natives: &[Native], oldest_border: u64) -> u64 {
+    let below = natives.partition_point(|native| native.sp > oldest_border);
+    let seen = below.checked_sub(1).and_then(|newest| natives.get(newest)).map(|native| native.evaluators);
+    let evaluator = seen.filter(|seen| seen.count > 0).and_then(|seen| natives.get(seen.last));
     evaluator.map_or(u64::MAX, |native| native.sp)
 }
 
@@ -289,11 +298,12 @@ impl Now<'_> {
             Order::Alone => false,
             Order::ByAddress { cut_run } => {
                 let address = if link.code.is_some() { cut_run } else { link.address };
+                // A border without an address is one by the side of others that have one: it follows those.
                 address >= frame.sp || address == 0
             }
-            Order::CountedFromBothEnds { from, to, evaluators, runs } if native >= from => {
+            Order::CountedFromBothEnds { from, to, more } if native >= from => {
                 let to = self.natives.get(to).map_or(0, |to| to.evaluators.count);
-                number <= runs.saturating_sub(evaluators - frame.evaluators.count.max(to))
+                number <= frame.evaluators.count.max(to).saturating_add_signed(more)
             }
             Order::Counted | Order::CountedFromBothEnds { .. } => number <= frame.evaluators.count,
         }

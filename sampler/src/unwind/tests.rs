@@ -7,18 +7,18 @@ use super::*;
 use pronk_trampolines::stub::{RETURN_OFFSET, Saved};
 use pronk_trampolines::wire::Token;
 
-const CODE: u64 = 0x40_0000;
-const STUBS: u64 = 0x7f00_0000_0000;
+pub(super) const CODE: u64 = 0x40_0000;
+pub(super) const STUBS: u64 = 0x7f00_0000_0000;
 const JIT: u64 = 0x5000_0000;
 const HOOK: u64 = 0x6000_0000;
 const STACK: u64 = 0x7ffd_0000_0000;
 /// An address in the mapping at [`CODE`] that has no caller.
-const ROOT: u64 = CODE + 0x8000;
+pub(super) const ROOT: u64 = CODE + 0x8000;
 /// An address in the mapping at [`CODE`] of whose caller nothing is known.
-const OPAQUE: u64 = CODE + 0x9000;
+pub(super) const OPAQUE: u64 = CODE + 0x9000;
 
 /// Functions by the size of their frames.
-struct Sized;
+pub(super) struct Sized;
 
 impl NativeUnwinder for Sized {
     fn step(&mut self, _: &Mapping, code: Code, registers: Registers, stack: &Stack, _: &Trail) -> Step {
@@ -36,7 +36,7 @@ impl NativeUnwinder for Sized {
     }
 }
 
-fn mappings() -> Mappings {
+pub(super) fn mappings() -> Mappings {
     let mut mappings = Mappings::default();
     mappings.add(Mapping::new(CODE..CODE + 0x10000, 0, Image::Vdso));
     mappings.add(Mapping::new(STUBS..STUBS + 0x10000, 0, Image::Ours(CodeKind::Stubs, Token(1))));
@@ -46,40 +46,40 @@ fn mappings() -> Mappings {
 }
 
 /// A stack that is built from the root to the newest frame, as calls do.
-struct Builder {
+pub(super) struct Builder {
     /// From the highest address down.
-    words: Vec<u64>,
-    top: u64,
+    pub(super) words: Vec<u64>,
+    pub(super) top: u64,
     /// The base of the newest record, and the frame pointer.
     head: u64,
-    fp: u64,
+    pub(super) fp: u64,
 }
 
-fn stub(index: u64) -> u64 {
+pub(super) fn stub(index: u64) -> u64 {
     STUBS + index * STUB_SIZE as u64
 }
 
 impl Builder {
-    fn new() -> Builder {
+    pub(super) fn new() -> Builder {
         Builder { words: vec![0x5a; 4], top: STACK + 0x10000, head: 0, fp: 0 }
     }
 
-    fn sp(&self) -> u64 {
+    pub(super) fn sp(&self) -> u64 {
         self.top - 8 * self.words.len() as u64
     }
 
-    fn push(&mut self, word: u64) {
+    pub(super) fn push(&mut self, word: u64) {
         self.words.push(word);
     }
 
     /// A native function with so many words in its frame, which is at `pc` while what comes next runs.
-    fn native(&mut self, words: usize, pc: u64) {
+    pub(super) fn native(&mut self, words: usize, pc: u64) {
         self.words.extend(std::iter::repeat_n(0x11, words));
         self.push(pc);
     }
 
     /// A stub that has called its evaluator.
-    fn stub(&mut self, index: u64) -> u64 {
+    pub(super) fn stub(&mut self, index: u64) -> u64 {
         self.push(self.fp);
         self.fp = self.sp();
         let base = self.fp;
@@ -95,7 +95,7 @@ impl Builder {
         self.words[index as usize] = word;
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         self.words.iter().rev().flat_map(|word| word.to_le_bytes()).collect()
     }
 

@@ -14,11 +14,14 @@ use crate::mappings::Mappings;
 use crate::recording::{Frame, StackTable};
 use std::rc::Rc;
 
+#[cfg(test)]
+mod tests;
+
 /// What a thread's signal handler has found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThreadSample<'a> {
     pub(crate) mappings: &'a Rc<Mappings>,
-    /// The evaluator of the process, where it is known.
+    /// The evaluator of the process; the same for the same mappings.
     pub(crate) evaluator: &'a Evaluator,
     pub(crate) registers: Registers,
     pub(crate) general: &'a GeneralRegisters,
@@ -40,8 +43,9 @@ pub(crate) struct ThreadSample<'a> {
 /// What is known of a thread's last sample.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadWalk {
-    /// The mappings, and where the copy of the stack ended. Kept, so that other mappings are others.
+    /// Held on to, so that no other mappings come to lie where these do.
     mappings: Rc<Mappings>,
+    /// Where the copy of the stack ended, and whether that was because it was full.
     stack_end: u64,
     stack_is_cut: bool,
     /// The native frames, from the root on, and what the walk knew at each.
@@ -164,7 +168,7 @@ impl Known<'_> {
                 .get(*index)
                 .is_some_and(|visit| visit.place == Some(*place) && visit.reads_from >= self.unchanged_from.max(1))
         };
-        let at_same_sp = self.natives.iter().enumerate().rev().take_while(|(_, it)| it.sp == place.registers.sp);
-        at_same_sp.into_iter().find(is_there).map_or(0, |(index, _)| index + 1)
+        let mut at_same_sp = self.natives.iter().enumerate().rev().take_while(|(_, it)| it.sp == place.registers.sp);
+        at_same_sp.find(is_there).map_or(0, |(index, _)| index + 1)
     }
 }

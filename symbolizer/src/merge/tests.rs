@@ -101,6 +101,7 @@ impl Session {
             started: MonotonicNs(started),
             ended: None,
             registries: registries.to_vec(),
+            python: None,
         };
         let thread =
             |process, tid| Thread { process: recording::ProcessId(process), tid, name: "t".into(), main: true };
@@ -128,6 +129,7 @@ impl Session {
                 mapping(0xa0_0000, 0, MappedObject::Anonymous("//anon".to_owned())),
             ],
             codes: Vec::new(),
+            notes: Vec::new(),
             stacks: StackTable::default(),
             samples: Vec::new(),
             losses: Losses::default(),
@@ -314,6 +316,7 @@ fn quality_says_what_went_wrong() {
         retaken: 7,
         torn: 8,
         held_back: 9,
+        unsampled_threads: 10,
         handler: Some(HandlerTimes { p50_ns: 1_200, p99_ns: 3_400 }),
         kernel_excluded: true,
         sampled_for: Duration::from_secs(4),
@@ -326,6 +329,7 @@ fn quality_says_what_went_wrong() {
     assert_eq!((quality.lost, quality.throttled, quality.truncated), (1, 2, 3));
     assert_eq!((quality.gaps, quality.without_stack, quality.kernel_excluded), (4, 5, true));
     assert_eq!((quality.retaken, quality.torn, quality.held_back), (7, 8, 9));
+    assert_eq!(quality.unsampled_threads, 10);
     assert_eq!((quality.handler_p50_ns, quality.handler_p99_ns), (Some(1_200), Some(3_400)));
     assert_eq!(quality.notes.len(), 2, "{:?}", quality.notes);
     assert!(quality.notes[0].contains("0000000000000ddd.registry: the registry is shorter than its header"));

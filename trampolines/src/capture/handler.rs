@@ -122,7 +122,11 @@ impl Handler<'_> {
         let in_system_call = self.is_in_system_call();
         let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
         let Due::Sample(weight) = due else { return };
-        let Some(ring) = own_ring(self.capture) else { return };
+        // Where nobody wants samples any more, or there is no place for them, none are taken.
+        let Some(ring) = own_ring(self.capture).filter(|ring| ring.header().stop.load(Ordering::Relaxed) == 0) else {
+            self.thread.stop_driver();
+            return;
+        };
         if held_back > 0 {
             ring.header().held_back.fetch_add(held_back, Ordering::Relaxed);
             self.thread.account(held_back);

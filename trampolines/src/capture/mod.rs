@@ -122,7 +122,12 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
 
 /// Begins to sample the calling thread.
 pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
-    let (Some(capture), Some(ring)) = (CAPTURE.get(), ring()) else { return };
+    let wanted = |ring: &RingWriter| ring.header().stop.load(Ordering::Relaxed) == 0;
+    let (Some(capture), Some(ring)) = (CAPTURE.get(), ring().filter(wanted)) else {
+        // SAFETY: the thread has never been anybody's.
+        unsafe { SampledThread::free(thread) };
+        return;
+    };
     let Ok(driver) = capture.create_driver() else {
         ring.header().unsampled_threads.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the thread has never been anybody's.
@@ -149,10 +154,7 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
 pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
     SampledThread::set_of_this_thread(None);
     // SAFETY: the handler finds the thread no more.
-    let sampled = unsafe { &mut *thread.as_ptr() };
-    if let Some(driver) = sampled.driver.take() {
-        driver.delete();
-    }
+    unsafe { (*thread.as_ptr()).stop_driver() };
     if let Some(ring) = ring() {
         say_thread(&ring, RingRecordKind::ThreadEnd);
     }
@@ -222,6 +224,9 @@ pub(crate) fn write_mappings(ring: &RingWriter) {
 pub fn end() {
     if let Some(ring) = ring() {
         write_mappings(&ring);
+        if SampledThread::of_this_thread().is_some() {
+            say_thread(&ring, RingRecordKind::ThreadEnd);
+        }
         let _ = ring.header().status.compare_exchange(
             RingStatus::Sampling as u32,
             RingStatus::Ended as u32,

@@ -56,6 +56,13 @@ impl SampledThread {
         }
     }
 
+    /// Ends the driver: no more signals come.
+    pub(super) fn stop_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.delete();
+        }
+    }
+
     /// Weighs a signal. `now_ns` is the time on the clock; `in_system_call` says whether the thread was in one.
     pub(super) fn weigh(&mut self, capture: &Capture, now_ns: u64, in_system_call: bool) -> (Due, u64) {
         let period_ns = capture.settings.period_ns.max(1);

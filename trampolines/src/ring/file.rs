@@ -74,6 +74,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         name: sys::thread_name(),
         head: RingLine(AtomicU64::new(0)),
         tail: RingLine(AtomicU64::new(0)),
+        stop: AtomicU64::new(0),
         lost: AtomicU64::new(0),
         retaken: AtomicU64::new(0),
         torn: AtomicU64::new(0),

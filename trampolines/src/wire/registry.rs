@@ -330,14 +330,15 @@ impl<'a> Iterator for Records<'a> {
                 continue;
             }
             let time_ns = u64_at(record, offset_of!(RecordHeader, time_ns))?;
-            if let Some(record) = read_function(record.get(size_of::<RecordHeader>()..)?, time_ns) {
-                return Some(record);
+            if let Some((stub, function)) = read_function(record.get(size_of::<RecordHeader>()..)?) {
+                return Some(Record::Function { stub, time_ns, function });
             }
         }
     }
 }
 
-fn read_function(body: &[u8], time_ns: u64) -> Option<Record<'_>> {
+/// Reads a [`FunctionRecord`] and its texts: the function, and the record's `stub`.
+pub fn read_function(body: &[u8]) -> Option<(u64, Function<'_>)> {
     let number = |at| u32_at(body, at);
     let mut texts = body.get(size_of::<FunctionRecord>()..)?;
     let mut take = |at| -> Option<&[u8]> {
@@ -353,7 +354,7 @@ fn read_function(body: &[u8], time_ns: u64) -> Option<Record<'_>> {
         first_line: number(offset_of!(FunctionRecord, first_line))?,
         line_table_format: LineTableFormat::from_raw(number(offset_of!(FunctionRecord, line_table_format))?)?,
     };
-    Some(Record::Function { stub: u64_at(body, offset_of!(FunctionRecord, stub))?, time_ns, function })
+    Some((u64_at(body, offset_of!(FunctionRecord, stub))?, function))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

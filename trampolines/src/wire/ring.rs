@@ -95,6 +95,8 @@ pub struct RingHeader {
     /// Up to which position the reader has made room again.
     pub tail: RingLine,
 
+    /// Not 0 once the profiler wants no more samples.
+    pub stop: AtomicU64,
     /// Samples that found no room.
     pub lost: AtomicU64,
     /// How often a torn state was met, and the sample taken again a moment later.
@@ -123,7 +125,7 @@ const _: () = {
     assert!(offset_of!(RingHeader, period_ns) == 72);
     assert!(offset_of!(RingHeader, head) == 128);
     assert!(offset_of!(RingHeader, tail) == 192);
-    assert!(offset_of!(RingHeader, lost) == 256);
+    assert!(offset_of!(RingHeader, stop) == 256);
 };
 
 /// What every record of a ring begins with.

@@ -4,7 +4,7 @@ use super::records::{REGISTERS, sample_format};
 use super::ring::{Ring, page_size};
 use crate::error::Error;
 use crate::limits;
-use crate::recording::Event;
+use crate::recording;
 use perf_event::events::{Hardware, Software};
 use perf_event::{Builder, Clock, Counter};
 use std::io;
@@ -31,6 +31,22 @@ const FORMAT_LOST: u64 = 1 << 4;
 pub(super) struct Opened {
     pub(super) counter: Counter,
     pub(super) ring: Ring,
+}
+
+/// What the kernel counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Cycles,
+    CpuClock,
+}
+
+impl From<Event> for recording::Event {
+    fn from(event: Event) -> recording::Event {
+        match event {
+            Event::Cycles => recording::Event::Cycles,
+            Event::CpuClock => recording::Event::CpuClock,
+        }
+    }
 }
 
 /// What the events sample.
@@ -168,7 +184,7 @@ impl Request {
     fn builder(&self, cpu: usize, read_format: u64) -> Builder<'static> {
         let mut builder = match self.sampling.event {
             Event::Cycles => Builder::new().kind(Hardware::CPU_CYCLES),
-            Event::CpuClock | Event::TaskClock | Event::Wall | Event::Gil => Builder::new().kind(Software::CPU_CLOCK),
+            Event::CpuClock => Builder::new().kind(Software::CPU_CLOCK),
         };
         builder = builder.observe_pid(self.pid).one_cpu(cpu);
         builder
@@ -218,6 +234,35 @@ pub(crate) fn refused(source: io::Error, cpus: usize) -> Error {
         }
         _ => Error::System { call: "perf_event_open", source },
     }
+}
+
+/// Whether this process may open an event on a thread of its own that counts the thread's time in the kernel, too, as the
+/// agent does in a target.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn own_thread_with_kernel() -> io::Result<()> {
+    let mut builder = Builder::new().kind(Software::TASK_CLOCK).observe_pid(0).any_cpu();
+    builder.sample_period(1_000_000).exclude_kernel(false);
+    builder.build().map(drop)
+}
+
+/// Why an event on a thread of one's own that counts its time in the kernel is refused, and what to do, in words.
+pub(crate) fn why_refused(source: &io::Error) -> String {
+    match (source.raw_os_error(), limits::number("perf_event_paranoid")) {
+        (Some(libc::EACCES | libc::EPERM), Some(level)) if level > 1 => {
+            format!(
+                "kernel.perf_event_paranoid is {level}, and perf events that count time in the kernel need 1 or less"
+            )
+        }
+        _ => format!("perf_event_open is refused ({source})"),
+    }
+}
+
+/// The error that says so where the kernel's part of stacks was asked for.
+pub(crate) fn refused_with_kernel(source: io::Error) -> Error {
+    let advice = "sysctl kernel.perf_event_paranoid=1, or give the program the capability CAP_PERFMON";
+    Error::KernelRefused(format!("{}; {advice}", why_refused(&source)))
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ mod queue;
 pub(crate) mod records;
 mod ring;
 
+use super::Found;
 use crate::error::Error;
 use crate::recorder::{Recorded, Recorder};
-use crate::recording::{Event, MonotonicNs};
+use crate::recording::{MonotonicNs, now};
 use events::{Opened, Sampling};
 use linux_perf_event_reader::RawData;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::time::{ClockId, clock_gettime};
 use queue::{CloseOnDrop, Order, Queue, Round};
 use records::{Kind, Record, RecordReader};
 use std::io::{self, PipeReader, PipeWriter};
@@ -35,16 +35,6 @@ pub(crate) struct Engine {
     stop: PipeWriter,
     drainer: JoinHandle<Totals>,
     unwinder: JoinHandle<Recorded>,
-}
-
-/// What an engine found.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) event: Event,
-    pub(crate) kernel: bool,
-    /// The CPU time of all threads while they were sampled.
-    pub(crate) cpu_time: Option<Duration>,
-    pub(crate) recorded: Recorded,
 }
 
 impl Engine {
@@ -79,15 +69,8 @@ impl Engine {
         let mut recorded = self.unwinder.join().map_err(|_| Error::Thread("unwinding"))?;
         // The kernel announces losses when there is room again, which may be never.
         recorded.losses.lost = recorded.losses.lost.max(lost);
-        Ok(Found { event: self.sampling.event, kernel: self.sampling.kernel, cpu_time, recorded })
+        Ok(Found { event: self.sampling.event.into(), kernel: self.sampling.kernel, cpu_time, recorded })
     }
-}
-
-/// The time now.
-pub(crate) fn now() -> MonotonicNs {
-    // CLOCK_MONOTONIC is always there (clock_gettime(2)).
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    MonotonicNs(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// What the events have counted.

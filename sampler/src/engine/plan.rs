@@ -1,0 +1,209 @@
+//! Which engine a session uses, what drives it, and why.
+
+use super::{Engine, perf, signal};
+use crate::directory::SessionDirectory;
+use crate::error::Error;
+use crate::limits;
+use crate::session::{EngineChoice, Request};
+use pronk_trampolines::wire::{
+    DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
+};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// The most samples per second of the signal engine.
+const HIGHEST_FREQUENCY: u32 = 20_000;
+/// What a sample takes up in a ring, in bytes, where stacks change a lot.
+const SAMPLE_SIZE: u64 = 2048;
+/// The least and the most bytes of data in a ring.
+const RING_SIZES: std::ops::RangeInclusive<u64> = 2 << 20..=32 << 20;
+
+/// How a session takes its samples.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    frequency: u32,
+    stubs: bool,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Perf,
+    Signal(Signal),
+}
+
+/// The signal engine.
+#[derive(Debug)]
+struct Signal {
+    mode: Mode,
+    driver: Driver,
+    /// Why it is not driven by perf events, if it is not.
+    reason: String,
+    rings: PathBuf,
+    /// The rings' directory, where that is not the session's. It goes with the session.
+    _directory: Option<SessionDirectory>,
+}
+
+impl Plan {
+    /// What is possible of what is asked for. Writes the settings for the agents.
+    ///
+    /// # Errors
+    /// When the request cannot be met.
+    pub(crate) fn of(request: &Request, directory: &SessionDirectory) -> Result<Plan, Error> {
+        let Request { frequency, .. } = *request;
+        match request.engine {
+            EngineChoice::Perf => {
+                if request.mode != Mode::Cpu {
+                    return Err(Error::ModeOfPerf);
+                }
+                if request.stubs == Some(false) {
+                    return Err(Error::PerfWithoutStubs);
+                }
+                check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
+                Ok(Plan { frequency, stubs: true, way: Way::Perf })
+            }
+            EngineChoice::Auto | EngineChoice::Signal => {
+                let stubs = request.stubs.unwrap_or(false);
+                let signal = Signal::plan(request, stubs, directory)?;
+                Ok(Plan { frequency, stubs, way: Way::Signal(signal) })
+            }
+        }
+    }
+
+    /// Whether the agent has to be in the program.
+    pub(crate) fn agent(&self) -> bool {
+        self.stubs || matches!(self.way, Way::Signal(_))
+    }
+
+    /// Whether functions run through stubs.
+    pub(crate) fn stubs(&self) -> bool {
+        self.stubs
+    }
+
+    /// Starts the engine, for a process that has yet to call `execve`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn start(&self, pid: i32) -> Result<Engine, Error> {
+        Ok(match &self.way {
+            Way::Perf => Engine::Perf(perf::Engine::start(pid, self.frequency)?),
+            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.clone(), signal.mode)?),
+        })
+    }
+}
+
+impl Signal {
+    fn plan(request: &Request, stubs: bool, directory: &SessionDirectory) -> Result<Signal, Error> {
+        let frequency = request.frequency;
+        match frequency {
+            0 => return Err(Error::FrequencyZero),
+            asked if asked > HIGHEST_FREQUENCY => {
+                return Err(Error::FrequencyTooHighForSignals { asked, limit: HIGHEST_FREQUENCY });
+            }
+            _ => {}
+        }
+        let permitted = perf::events::own_thread_with_kernel();
+        let (driver, reason) = match (request.mode, permitted) {
+            (Mode::Wall, _) if request.kernel => return Err(Error::KernelOfWall),
+            (Mode::Wall, _) => (Driver::Timer, "a perf event does not count time on the clock".to_owned()),
+            (_, Ok(())) => (Driver::PerfEvent, String::new()),
+            (_, Err(source)) if request.kernel => return Err(perf::events::refused_with_kernel(source)),
+            (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
+        };
+        let own = SessionDirectory::for_rings();
+        let rings = own.as_ref().unwrap_or(directory).path().to_owned();
+        let signal = Signal { mode: request.mode, driver, reason, rings, _directory: own };
+        signal.write_settings(request, stubs, directory)?;
+        Ok(signal)
+    }
+
+    fn write_settings(&self, request: &Request, stubs: bool, directory: &SessionDirectory) -> Result<(), Error> {
+        let mut ring_directory = [0; DIRECTORY_SIZE];
+        let path = self.rings.as_os_str().as_bytes();
+        // One zero has to follow.
+        match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
+            Some(place) => place.copy_from_slice(path),
+            None => return Err(Error::DirectoryTooLong(self.rings.clone())),
+        }
+        let second = u64::from(request.frequency).saturating_mul(SAMPLE_SIZE).next_power_of_two();
+        let settings = Settings {
+            magic: SETTINGS_MAGIC,
+            version: SETTINGS_VERSION,
+            mode: self.mode as u32,
+            period_ns: 1_000_000_000 / u64::from(request.frequency.max(1)),
+            ring_size: second.clamp(*RING_SIZES.start(), *RING_SIZES.end()),
+            driver: self.driver as u32,
+            kernel: request.kernel.into(),
+            stubs: stubs.into(),
+            reserved: 0,
+            ring_directory,
+        };
+        let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
+        written.map_err(Error::system("write"))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.way {
+            Way::Perf => write!(f, "perf engine: the kernel takes the samples"),
+            Way::Signal(Signal { driver: Driver::PerfEvent, .. }) => {
+                write!(f, "signal engine, driven by a perf event of each thread")
+            }
+            Way::Signal(Signal { driver: Driver::Timer, reason, .. }) => {
+                write!(f, "signal engine, driven by a timer of each thread: {reason}")
+            }
+        }
+    }
+}
+
+fn check_frequency(asked: u32, limit: Option<i64>) -> Result<(), Error> {
+    if asked == 0 {
+        return Err(Error::FrequencyZero);
+    }
+    match limit.map(|limit| u32::try_from(limit).unwrap_or(0)) {
+        Some(limit) if asked > limit => Err(Error::FrequencyTooHigh { asked, limit }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequencies_are_checked_against_the_kernels_limit() {
+        assert!(matches!(check_frequency(0, Some(100)), Err(Error::FrequencyZero)));
+        assert!(check_frequency(100, Some(100)).is_ok());
+        assert!(check_frequency(100, None).is_ok());
+        let refused = check_frequency(101, Some(100));
+        assert!(matches!(refused, Err(Error::FrequencyTooHigh { asked: 101, limit: 100 })));
+    }
+
+    #[test]
+    fn what_an_engine_cannot_do_is_refused() {
+        let directory = SessionDirectory::create(b"").unwrap();
+        let request = |engine, frequency, mode, kernel, stubs| Request {
+            command: vec!["true".into()],
+            frequency,
+            duration: None,
+            engine,
+            mode,
+            kernel,
+            stubs,
+        };
+        let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
+        use EngineChoice::{Perf, Signal};
+        assert!(refused(request(Signal, 20_001, Mode::Cpu, false, None)).contains("20000"));
+        assert!(refused(request(Signal, 0, Mode::Cpu, false, None)).contains("-F 0"));
+        assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
+        assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
+        assert!(refused(request(Perf, 99, Mode::Cpu, false, Some(false))).contains("--stubs off"));
+        let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
+        assert!(plan.agent() && !plan.stubs());
+        assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");
+        let settings = std::fs::read(directory.path().join(SETTINGS_FILE)).unwrap();
+        assert_eq!(Settings::from_bytes(&settings).unwrap().period_ns, 1_000_000_000 / 99);
+    }
+}

@@ -1,0 +1,342 @@
+//! Makes a recording of what the rings of a session say.
+
+use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawThread};
+use super::replay::Replay;
+use super::rings::Ring;
+use crate::files::Mapped;
+use crate::mappings::Mapping;
+use crate::maps::{self, MapsLine};
+use crate::processes::Processes;
+use crate::published::Published;
+use crate::recorder::Recorded;
+use crate::recording::{
+    Address, CodeId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, ThreadId,
+};
+use crate::unwind::evaluator::Evaluator;
+use crate::unwind::merge::Link;
+use crate::unwind::modules::Modules;
+use crate::unwind::stack::Stack;
+use crate::unwind::thread::{ThreadSample, ThreadWalk};
+use pronk_trampolines::wire::{LineTableFormat, RingStatus, Token, sample_flags};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often the mappings of a process are looked up while its samples have addresses that are not known, in nanoseconds.
+const LOOK_UP_PERIOD: u64 = 20_000_000;
+/// How often the names of threads are looked up, in nanoseconds.
+const NAMES_PERIOD: u64 = 500_000_000;
+/// The first version that runs several frames in one call of the evaluator: 3.11.
+const FIRST_WITH_BORDERS: u32 = 0x030b_0000;
+/// The most periods that one sample is believed to stand for.
+const HEAVIEST: u32 = 100_000;
+
+/// Builds the tables of a recording.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    processes: Processes,
+    published: Published,
+    modules: Modules,
+    codes: Vec<PythonCode>,
+    stacks: StackTable,
+    samples: Vec<Sample>,
+    losses: Losses,
+    handler_ns: Vec<u32>,
+    /// The CPU time of threads that have begun and ended; `None` once one of them did not say.
+    cpu_time: Option<Duration>,
+    /// What was wrong, in words.
+    pub(super) notes: Vec<String>,
+}
+
+/// A process that is sampled, by its ring.
+#[derive(Debug)]
+pub(super) struct Sampled {
+    pub(super) token: Token,
+    pub(super) pid: u32,
+    /// CPython's `PY_VERSION_HEX`.
+    hexversion: u32,
+    evaluator_start: Address,
+    evaluator: Option<Evaluator>,
+    codes: HashMap<u64, CodeId>,
+    threads: HashMap<u32, SampledThread>,
+    looked_up: Option<MonotonicNs>,
+    names_at: Option<MonotonicNs>,
+}
+
+/// A thread that is sampled.
+#[derive(Debug)]
+struct SampledThread {
+    id: ThreadId,
+    started_cpu_ns: Option<u64>,
+    replay: Replay,
+    walk: ThreadWalk,
+}
+
+impl Assembler {
+    pub(super) fn new() -> Assembler {
+        Assembler {
+            processes: Processes::default(),
+            published: Published::default(),
+            modules: Modules::new(),
+            codes: Vec::new(),
+            stacks: StackTable::default(),
+            samples: Vec::new(),
+            losses: Losses::default(),
+            handler_ns: Vec::new(),
+            cpu_time: Some(Duration::ZERO),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A process has made its ring. `parent` is the process that it was forked from, if that is known.
+    pub(super) fn begin(&mut self, ring: &Ring, is_fork: bool) -> Sampled {
+        let header = ring.header();
+        let (pid, parent) = (header.pid, header.parent_pid);
+        let time = MonotonicNs(header.created_ns);
+        let name = records::text(&header.name);
+        // A child that was executed was forked before.
+        if is_fork || (!self.processes.is_live(pid) && self.processes.is_live(parent)) {
+            self.processes.fork(pid, pid, parent, parent, time);
+        }
+        if !is_fork {
+            self.processes.exec(pid, pid, name, time);
+        }
+        self.processes.set_python(pid, header.python_hexversion);
+        Sampled {
+            token: ring.token(),
+            pid,
+            hexversion: header.python_hexversion,
+            evaluator_start: Address(header.evaluator),
+            evaluator: None,
+            codes: HashMap::new(),
+            threads: HashMap::new(),
+            looked_up: None,
+            names_at: None,
+        }
+    }
+
+    /// Takes a record's contents.
+    pub(super) fn record(&mut self, process: &mut Sampled, kind: u32, contents: &[u8]) {
+        match records::read(kind, contents) {
+            Some(Record::Sample(sample)) => self.sample(process, &sample),
+            Some(Record::Code(number, code)) => {
+                let id = self.code(process, number);
+                if let Some(place) = self.codes.get_mut(id.index()) {
+                    *place = code;
+                }
+            }
+            Some(Record::ThreadStart(thread)) => self.thread_starts(process, &thread),
+            Some(Record::ThreadEnd(thread)) => self.thread_ends(process, &thread),
+            Some(Record::Mappings(lines)) => {
+                let lines = lines.lines().filter_map(maps::parse).collect();
+                self.map(process, lines, MonotonicNs(0));
+            }
+            Some(Record::Other) => {}
+            None => self.losses.malformed += 1,
+        }
+    }
+
+    /// A process writes no more.
+    pub(super) fn end(&mut self, ring: &Ring) {
+        let header = ring.header();
+        let add = |sum: &mut u64, counter: &std::sync::atomic::AtomicU64| {
+            *sum = sum.saturating_add(counter.load(Ordering::Relaxed));
+        };
+        add(&mut self.losses.lost, &header.lost);
+        add(&mut self.losses.retaken, &header.retaken);
+        add(&mut self.losses.torn, &header.torn);
+        add(&mut self.losses.held_back, &header.held_back);
+        add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
+        let status = header.status.load(Ordering::Relaxed);
+        if RingStatus::from_raw(status) == Some(RingStatus::SignalTaken) {
+            self.notes
+                .push(format!("process {} took the signal for itself, and was not sampled from then on", header.pid));
+        }
+    }
+
+    /// Looks for the names that threads have by now.
+    pub(super) fn look_up_names(&mut self, process: &mut Sampled, time: MonotonicNs) {
+        if process.names_at.is_some_and(|last| time.0.saturating_sub(last.0) < NAMES_PERIOD) {
+            return;
+        }
+        process.names_at = Some(time);
+        for tid in process.threads.keys() {
+            if let Some(name) = name_of(process.pid, *tid) {
+                self.processes.rename(process.pid, *tid, name, time);
+            }
+        }
+    }
+
+    /// The tables, complete, and the CPU time of what was sampled.
+    pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
+        self.samples.sort_by_key(|sample| sample.time);
+        self.losses.handler = handler_times(&mut self.handler_ns);
+        let (processes, threads) = self.processes.finish();
+        let Assembler { published, codes, stacks, samples, losses, notes, .. } = self;
+        let mappings = published.mappings;
+        let recorded = Recorded { processes, threads, mappings, codes, stacks, samples, losses, notes };
+        (recorded, self.cpu_time)
+    }
+
+    /// The place of a process's code object in the recording. It may be referred to before it is described.
+    fn code(&mut self, process: &mut Sampled, number: u64) -> CodeId {
+        *process.codes.entry(number).or_insert_with(|| {
+            self.codes.push(PythonCode {
+                module: String::new(),
+                qualname: "[function without a name]".to_owned(),
+                file: String::new(),
+                first_line: 0,
+                line_table_format: LineTableFormat::None,
+                line_table: Vec::new(),
+            });
+            CodeId(self.codes.len() as u32 - 1)
+        })
+    }
+
+    fn thread_starts(&mut self, process: &mut Sampled, thread: &RawThread) {
+        let time = MonotonicNs(thread.time_ns);
+        if thread.tid != process.pid && !process.threads.contains_key(&thread.tid) {
+            self.processes.fork(process.pid, thread.tid, process.pid, process.pid, time);
+        }
+        let sampled = self.thread(process, thread.tid, time);
+        sampled.started_cpu_ns = Some(thread.cpu_ns);
+        self.processes.rename(process.pid, thread.tid, thread.name.clone(), time);
+    }
+
+    fn thread_ends(&mut self, process: &mut Sampled, thread: &RawThread) {
+        let time = MonotonicNs(thread.time_ns);
+        self.processes.rename(process.pid, thread.tid, thread.name.clone(), time);
+        let started = process.threads.remove(&thread.tid).and_then(|sampled| sampled.started_cpu_ns);
+        let ran = started.map(|started| Duration::from_nanos(thread.cpu_ns.saturating_sub(started)));
+        self.cpu_time = self.cpu_time.zip(ran).and_then(|(sum, ran)| sum.checked_add(ran));
+        self.processes.exit(process.pid, thread.tid, time);
+    }
+
+    fn thread<'p>(&mut self, process: &'p mut Sampled, tid: u32, time: MonotonicNs) -> &'p mut SampledThread {
+        let pid = process.pid;
+        let border_below_each = process.hexversion < FIRST_WITH_BORDERS;
+        process.threads.entry(tid).or_insert_with(|| {
+            let id = self.processes.thread(pid, tid, time);
+            if let Some(name) = name_of(pid, tid) {
+                self.processes.rename(pid, tid, name, time);
+            }
+            let replay = Replay::new(border_below_each);
+            SampledThread { id, started_cpu_ns: None, replay, walk: ThreadWalk::default() }
+        })
+    }
+
+    /// Adds mappings that are not known yet. Whether there were any.
+    fn map(&mut self, process: &mut Sampled, lines: Vec<MapsLine>, time: MonotonicNs) -> bool {
+        let mut changed = false;
+        for line in lines {
+            let mapped = Mapped { pid: process.pid, range: line.range.clone(), offset: line.offset };
+            let image = self.published.image(&line.file, &mapped, &mut self.modules);
+            let mapping = Mapping::new(line.range, line.offset, image);
+            if !self.processes.mappings(process.pid).has_like(&mapping) {
+                self.processes.map(process.pid, mapping, time);
+                changed = true;
+            }
+        }
+        if changed {
+            process.evaluator = None;
+        }
+        changed
+    }
+
+    /// Looks up what a process has mapped, unless that was just done. Whether there is something new.
+    fn look_up_mappings(&mut self, process: &mut Sampled, time: MonotonicNs) -> bool {
+        if process.looked_up.is_some_and(|last| time.0.saturating_sub(last.0) < LOOK_UP_PERIOD) {
+            return false;
+        }
+        process.looked_up = Some(time);
+        let lines = maps::read(process.pid);
+        self.map(process, lines, time)
+    }
+
+    fn sample(&mut self, process: &mut Sampled, sample: &RawSample) {
+        let time = MonotonicNs(sample.time_ns);
+        if self.processes.mappings(process.pid).find(sample.registers.pc).is_none() {
+            self.look_up_mappings(process, time);
+        }
+        self.thread(process, sample.tid, time);
+        let Some(mut thread) = process.threads.remove(&sample.tid) else { return };
+        let merged = self.put_together(process, &mut thread, sample, time);
+        let id = thread.id;
+        process.threads.insert(sample.tid, thread);
+        if sample.handler_ns > 0 {
+            self.handler_ns.push(sample.handler_ns);
+        }
+        let Some(stack) = merged else {
+            self.losses.malformed += 1;
+            return;
+        };
+        let one = Sample { thread: id, time, stack };
+        self.samples.extend(std::iter::repeat_n(one, sample.weight.clamp(1, HEAVIEST) as usize));
+    }
+
+    /// A sample's stack. `None` when the sample does not fit to the thread's one before.
+    fn put_together(
+        &mut self,
+        process: &mut Sampled,
+        thread: &mut SampledThread,
+        sample: &RawSample,
+        time: MonotonicNs,
+    ) -> Option<Option<StackId>> {
+        let SampledThread { replay, walk, .. } = thread;
+        let whole = replay.sample(sample, |link| self.link(process, link))?;
+        let cut = sample.flags & sample_flags::STACK_CUT != 0;
+        // The copy begins at the stack pointer, rounded down to a multiple of 8.
+        let stack = Stack::new(whole.stack_start, whole.stack, cut);
+        let kernel = sample.kernel();
+        let (mut unchanged_from, mut links_kept) = (whole.unchanged_from, whole.links_kept);
+        let merged = loop {
+            let mappings = self.processes.mappings(process.pid);
+            let start = process.evaluator_start;
+            let modules = &mut self.modules;
+            let evaluator = process.evaluator.get_or_insert_with(|| Evaluator::find(start, &mappings, modules));
+            let sample = ThreadSample {
+                mappings: &mappings,
+                evaluator,
+                registers: sample.registers,
+                general: &sample.general,
+                stack: &stack,
+                unchanged_from,
+                links: whole.links,
+                links_kept,
+                links_cut: sample.flags & sample_flags::LINKS_CUT != 0,
+                torn: sample.flags & sample_flags::TORN != 0,
+                kernel: &kernel,
+            };
+            let published = &mut self.published;
+            let merged =
+                walk.sample(&sample, modules, |modules, found| published.frame(found, modules), &mut self.stacks);
+            // Where frames are missing, a library may have been loaded since.
+            if merged.gap && self.look_up_mappings(process, time) {
+                (unchanged_from, links_kept) = (whole.stack_start, whole.links.len());
+                continue;
+            }
+            break merged;
+        };
+        self.losses.gaps += u64::from(merged.gap);
+        self.losses.truncated += u64::from(merged.truncated);
+        self.losses.without_stack += u64::from(merged.stack.is_none());
+        Some(merged.stack)
+    }
+
+    fn link(&mut self, process: &mut Sampled, link: RawLink) -> Link {
+        let code = (link.code != 0).then(|| self.code(process, link.code.into()));
+        Link { code, instruction: link.instruction, address: link.address }
+    }
+}
+
+/// The name that a thread has now.
+fn name_of(pid: u32, tid: u32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+    Some(name.trim_end_matches('\n').to_owned())
+}
+
+fn handler_times(times: &mut [u32]) -> Option<HandlerTimes> {
+    let last = times.len().checked_sub(1)?;
+    let mut percentile = |part: usize| u64::from(*times.select_nth_unstable(last * part / 100).1);
+    Some(HandlerTimes { p50_ns: percentile(50), p99_ns: percentile(99) })
+}

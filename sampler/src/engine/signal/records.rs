@@ -1,0 +1,210 @@
+//! The records of a ring, read from copies of their bytes. Nothing in them is believed.
+
+use crate::recording::PythonCode;
+use crate::unwind::{GeneralRegisters, Registers};
+use pronk_trampolines::wire::{
+    Function, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, read_function,
+};
+use std::mem::{offset_of, size_of};
+
+/// A record of a ring.
+#[derive(Debug)]
+pub(super) enum Record<'a> {
+    Sample(Sample<'a>),
+    /// A code object, by the number that frame links refer to it with.
+    Code(u64, PythonCode),
+    ThreadStart(Thread),
+    ThreadEnd(Thread),
+    /// Lines of `/proc/PID/maps`.
+    Mappings(String),
+    /// Nothing, or nothing that this version knows.
+    Other,
+}
+
+/// A sample: the head of its record, and what came behind it.
+#[derive(Debug)]
+pub(super) struct Sample<'a> {
+    pub(super) time_ns: u64,
+    pub(super) tid: u32,
+    pub(super) sequence: u32,
+    pub(super) weight: u32,
+    pub(super) flags: u32,
+    pub(super) handler_ns: u32,
+    pub(super) registers: Registers,
+    pub(super) general: GeneralRegisters,
+    pub(super) stack_end: u64,
+    pub(super) links_kept: usize,
+    /// The new part of the stack, from the stack pointer on, rounded down to a multiple of 8.
+    pub(super) stack: &'a [u8],
+    links: &'a [u8],
+    kernel: &'a [u8],
+}
+
+/// A link as the ring has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RawLink {
+    /// The code object's number; 0 for a border.
+    pub(super) code: u32,
+    pub(super) instruction: Option<u32>,
+    pub(super) address: u64,
+}
+
+/// A thread that begins or ends.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) time_ns: u64,
+    pub(super) cpu_ns: u64,
+    pub(super) tid: u32,
+    pub(super) name: String,
+}
+
+/// Reads a record's contents. `None` when it is not what its kind says.
+pub(super) fn read(kind: u32, contents: &[u8]) -> Option<Record<'_>> {
+    Some(match RingRecordKind::from_raw(kind) {
+        Some(RingRecordKind::Sample) => Record::Sample(read_sample(contents)?),
+        Some(RingRecordKind::Code) => {
+            let (number, function) = read_function(contents)?;
+            Record::Code(number, python_code(&function))
+        }
+        Some(RingRecordKind::ThreadStart) => Record::ThreadStart(read_thread(contents)?),
+        Some(RingRecordKind::ThreadEnd) => Record::ThreadEnd(read_thread(contents)?),
+        Some(RingRecordKind::Mappings) => {
+            let text = contents.split(|byte| *byte == 0).next().unwrap_or_default();
+            Record::Mappings(String::from_utf8_lossy(text).into_owned())
+        }
+        Some(RingRecordKind::Padding) | None => Record::Other,
+    })
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_ne_bytes(*chunk))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u32::from_ne_bytes(*chunk))
+}
+
+fn read_sample(bytes: &[u8]) -> Option<Sample<'_>> {
+    let number = |at| u32_at(bytes, at);
+    let register = |index: usize| u64_at(bytes, offset_of!(SampleRecord, registers) + 8 * index);
+    let mut general = GeneralRegisters::default();
+    const _: () = assert!(REGISTERS == size_of::<GeneralRegisters>() / 8 + 1);
+    for (index, value) in general.iter_mut().enumerate() {
+        *value = register(1 + index)?;
+    }
+    let [_, _, _, _, _, _, fp, sp, ..] = general;
+    let rest = bytes.get(size_of::<SampleRecord>()..)?;
+    let (stack, rest) = rest.split_at_checked(number(offset_of!(SampleRecord, stack_new))? as usize)?;
+    let links = (number(offset_of!(SampleRecord, links_new))? as usize).checked_mul(LINK)?;
+    let (links, rest) = rest.split_at_checked(links)?;
+    let kernel = rest.get(..(number(offset_of!(SampleRecord, kernel))? as usize).checked_mul(8)?)?;
+    Some(Sample {
+        time_ns: u64_at(bytes, offset_of!(SampleRecord, time_ns))?,
+        tid: number(offset_of!(SampleRecord, tid))?,
+        sequence: number(offset_of!(SampleRecord, sequence))?,
+        weight: number(offset_of!(SampleRecord, weight))?,
+        flags: number(offset_of!(SampleRecord, flags))?,
+        handler_ns: number(offset_of!(SampleRecord, handler_ns))?,
+        registers: Registers { pc: register(0)?, sp, fp },
+        general,
+        stack_end: u64_at(bytes, offset_of!(SampleRecord, stack_end))?,
+        links_kept: number(offset_of!(SampleRecord, links_kept))? as usize,
+        stack,
+        links,
+        kernel,
+    })
+}
+
+/// The size of a link in a record.
+const LINK: usize = size_of::<pronk_trampolines::wire::FrameLink>();
+
+impl Sample<'_> {
+    /// The new links, newest first.
+    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = RawLink> + '_ {
+        self.links.chunks_exact(LINK).map(|link| RawLink {
+            code: u32_at(link, 0).unwrap_or(0),
+            instruction: u32_at(link, 4).filter(|instruction| *instruction != NO_INSTRUCTION),
+            address: u64_at(link, 8).unwrap_or(0),
+        })
+    }
+
+    /// The addresses in the kernel, newest first.
+    pub(super) fn kernel(&self) -> Vec<u64> {
+        self.kernel.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect()
+    }
+}
+
+fn read_thread(bytes: &[u8]) -> Option<Thread> {
+    let name = bytes.get(offset_of!(ThreadRecord, name)..)?.get(..16)?;
+    Some(Thread {
+        time_ns: u64_at(bytes, offset_of!(ThreadRecord, time_ns))?,
+        cpu_ns: u64_at(bytes, offset_of!(ThreadRecord, cpu_ns))?,
+        tid: u32_at(bytes, offset_of!(ThreadRecord, tid))?,
+        name: text(name),
+    })
+}
+
+/// A text that ends with its first zero.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+fn python_code(function: &Function) -> PythonCode {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    PythonCode {
+        module: text(function.module),
+        qualname: text(function.qualname),
+        file: text(function.file),
+        first_line: function.first_line,
+        line_table_format: function.line_table_format,
+        line_table: function.line_table.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sample's record with the given numbers of things behind it.
+    fn sample(stack: u32, links: u32, kernel: u32) -> Vec<u8> {
+        let mut bytes = vec![0; size_of::<SampleRecord>()];
+        let mut set = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        set(offset_of!(SampleRecord, stack_new), stack);
+        set(offset_of!(SampleRecord, links_new), links);
+        set(offset_of!(SampleRecord, kernel), kernel);
+        set(offset_of!(SampleRecord, tid), 7);
+        bytes.extend(vec![1; stack as usize]);
+        for link in 0..links {
+            bytes.extend([link, if link == 0 { NO_INSTRUCTION } else { 10 * link }].map(u32::to_ne_bytes).concat());
+            bytes.extend(u64::from(link + 100).to_ne_bytes());
+        }
+        bytes.extend((0..u64::from(kernel)).flat_map(u64::to_ne_bytes));
+        bytes
+    }
+
+    #[test]
+    fn a_sample_has_what_comes_behind_it() {
+        let bytes = sample(16, 2, 3);
+        let Some(Record::Sample(sample)) = read(RingRecordKind::Sample as u32, &bytes) else { panic!("no sample") };
+        assert_eq!((sample.tid, sample.stack), (7, [1; 16].as_slice()));
+        let links: Vec<RawLink> = sample.links().collect();
+        assert_eq!(links[0], RawLink { code: 0, instruction: None, address: 100 });
+        assert_eq!(links[1], RawLink { code: 1, instruction: Some(10), address: 101 });
+        assert_eq!(sample.kernel(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn records_that_are_too_short_are_none() {
+        let whole = sample(16, 2, 3);
+        for length in 0..whole.len() {
+            assert!(read(RingRecordKind::Sample as u32, &whole[..length]).is_none(), "{length}");
+        }
+        for kind in [RingRecordKind::Code, RingRecordKind::ThreadStart, RingRecordKind::ThreadEnd] {
+            assert!(read(kind as u32, &[0; 16]).is_none(), "{kind:?}");
+        }
+        let mut huge = sample(0, 0, 0);
+        huge[offset_of!(SampleRecord, links_new)..][..4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert!(read(RingRecordKind::Sample as u32, &huge).is_none());
+        assert!(matches!(read(99, &[]), Some(Record::Other)));
+    }
+}

@@ -1,0 +1,179 @@
+//! The rings of a session: found in their directory, mapped, and read.
+//!
+//! # Safety
+//! `unsafe` is needed to map a ring and to read it. A ring's file is the target's: what is in it is believed by nobody
+//! (`RingReader` checks each step). Its size is checked when it is mapped; whoever makes it shorter afterwards ends
+//! this process with SIGBUS. That only the user who runs both can do, since the directory is private.
+
+use pronk_trampolines::ring::{Damaged, RingReader};
+use pronk_trampolines::wire::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, Token};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+
+/// The largest ring that is mapped, in bytes of data.
+const LARGEST: u64 = 1 << 30;
+
+/// A ring that is mapped.
+#[derive(Debug)]
+pub(super) struct Ring {
+    base: NonNull<u8>,
+    size: usize,
+    path: PathBuf,
+    reader: RingReader,
+}
+
+// SAFETY: the mapping is the ring's own.
+unsafe impl Send for Ring {}
+
+impl Ring {
+    /// Maps the ring in a file. `None` when the file is not yet a ring.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn open(path: &Path) -> io::Result<Option<Ring>> {
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+        let metadata = file.metadata()?;
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        if !metadata.is_file() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(invalid("it is not a file of ours"));
+        }
+        let Some(capacity) = metadata.len().checked_sub(RING_DATA as u64).filter(|capacity| *capacity > 0) else {
+            return Ok(None);
+        };
+        if capacity > LARGEST || !capacity.is_power_of_two() {
+            return Err(invalid("its size is not that of a ring"));
+        }
+        let size = metadata.len() as usize;
+        let base = map(&file, size)?;
+        // SAFETY: the mapping is as large as the reader is told.
+        let reader = unsafe { RingReader::new(base, capacity) };
+        let ring = Ring { base, size, path: path.to_owned(), reader };
+        let header = ring.header();
+        match (header.magic == RING_MAGIC, header.version) {
+            // The magic number is written last.
+            (false, _) => Ok(None),
+            (true, RING_VERSION) if header.capacity == capacity && header.header_size as usize == RING_DATA => {
+                Ok(Some(ring))
+            }
+            (true, RING_VERSION) => Err(invalid("its header contradicts its size")),
+            (true, _) => Err(invalid("another version of pronk made it")),
+        }
+    }
+
+    /// The ring's header: what the target says, at this moment.
+    pub(super) fn header(&self) -> &RingHeader {
+        self.reader.header()
+    }
+
+    /// The ring's token.
+    pub(super) fn token(&self) -> Token {
+        Token(self.header().token)
+    }
+
+    /// Copies the next record's contents into an empty buffer; its kind. See [`RingReader::read`].
+    pub(super) fn read(&mut self, contents: &mut Vec<u8>) -> Result<Option<u32>, Damaged> {
+        contents.clear();
+        self.reader.read(contents)
+    }
+
+    /// Removes the file: the process that wrote it has ended.
+    pub(super) fn remove(&self) {
+        // The directory goes with the session in any case.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is the ring's own, and its reader goes with it.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.size) };
+    }
+}
+
+fn map(file: &File, size: usize) -> io::Result<NonNull<u8>> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
+    let memory = unsafe { libc::mmap(ptr::null_mut(), size, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if memory == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(memory.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// The directory in which targets make their rings.
+#[derive(Debug)]
+pub(super) struct RingDirectory {
+    path: PathBuf,
+    /// The files that were opened, or found to be no rings.
+    known: HashSet<OsString>,
+}
+
+impl RingDirectory {
+    /// The directory at a path.
+    pub(super) fn new(path: PathBuf) -> RingDirectory {
+        RingDirectory { path, known: HashSet::new() }
+    }
+
+    /// The rings that were made since this was last called, the oldest first, and what is wrong with others.
+    pub(super) fn new_rings(&mut self) -> (Vec<Ring>, Vec<String>) {
+        let (mut rings, mut problems) = (Vec::new(), Vec::new());
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != RING_EXTENSION) {
+                continue;
+            }
+            if self.known.contains(&entry.file_name()) {
+                continue;
+            }
+            match Ring::open(&path) {
+                Ok(Some(ring)) => rings.push(ring),
+                // It is being made, or was removed.
+                Ok(None) => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => problems.push(format!("no samples from {}: {error}", path.display())),
+            }
+            self.known.insert(entry.file_name());
+        }
+        rings.sort_by_key(|ring| ring.header().created_ns);
+        (rings, problems)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_ring_is_told_once_and_what_is_being_made_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("made.ring"), []).unwrap();
+        std::fs::write(path("other.txt"), [1; 8192]).unwrap();
+        std::fs::write(path("odd.ring"), [0; RING_DATA + 1000]).unwrap();
+        std::os::unix::fs::symlink(path("other.txt"), path("link.ring")).unwrap();
+        let mut rings = RingDirectory::new(directory.path().to_owned());
+        let (found, problems) = rings.new_rings();
+        assert_eq!((found.len(), problems.len()), (0, 2), "{problems:?}");
+        assert!(rings.new_rings().1.is_empty());
+
+        let mut bytes = vec![0; RING_DATA + 4096];
+        std::fs::write(path("made.ring"), &bytes).unwrap();
+        assert_eq!(rings.new_rings().0.len(), 0);
+        bytes[..8].copy_from_slice(&RING_MAGIC);
+        bytes[8..12].copy_from_slice(&RING_VERSION.to_ne_bytes());
+        bytes[12..16].copy_from_slice(&(RING_DATA as u32).to_ne_bytes());
+        bytes[40..48].copy_from_slice(&4096_u64.to_ne_bytes());
+        std::fs::write(path("made.ring"), &bytes).unwrap();
+        let (mut found, problems) = rings.new_rings();
+        assert_eq!((found.len(), problems.len()), (1, 0));
+        assert_eq!(found[0].read(&mut Vec::new()), Ok(None));
+        assert_eq!(rings.new_rings().0.len(), 0);
+    }
+}
