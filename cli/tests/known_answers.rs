@@ -16,11 +16,12 @@ const FREQUENCY: f64 = 999.0;
 #[test]
 fn shares_are_within_two_points_of_the_truth() {
     let Some(interpreters) = interpreters() else { return };
-    for interpreter in interpreters {
+    let engines = ["signal", "perf"].iter().flat_map(|engine| interpreters.iter().map(move |it| (it, engine)));
+    for (interpreter, engine) in engines {
         let place = Place::new();
         let program = example("known_answer.py");
-        let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), "5".as_ref()];
-        let output = run(&mut place.record_to("x.folded", &["-F", "999"], command));
+        let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), "4".as_ref()];
+        let output = run(&mut place.record_to("x.folded", &["-F", "999", "--engine", engine], command));
         assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
         let truth: Truth = serde_json::from_slice(&output.stdout).unwrap();
         let folded = std::fs::read_to_string(place.file("x.folded")).unwrap();
@@ -127,7 +128,7 @@ fn tinylang() -> PathBuf {
 fn functions_of_another_interpreter_are_among_its_native_frames() {
     let Some(place) = Place::for_recording() else { return };
     let program = example("tinylang/programs/queens.tl");
-    let output = run(&mut place.record_to("x.folded", &[], [tinylang(), program]));
+    let output = run(&mut place.record_to("x.folded", &["--engine", "perf"], [tinylang(), program]));
     assert!(output.status.success(), "{}", text(&output.stderr));
     let folded = place.folded("x.folded");
     let (all, solutions) = (folded.samples(|_| true), folded.of("solutions"));

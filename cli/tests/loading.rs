@@ -271,9 +271,9 @@ fn support<'a>(profile: &'a Profile, name: &str) -> Vec<&'a PythonSupport> {
 }
 
 /// A command, plain and under pronk.
-fn twice(place: &Place, command: &[OsString]) -> (Output, Output) {
+fn twice(place: &Place, options: &[&str], command: &[OsString]) -> (Output, Output) {
     let plain = run(Command::new(&command[0]).args(&command[1..]).current_dir(place.path()));
-    let profiled = run(&mut place.record_to("out.pronk", &[], command));
+    let profiled = run(&mut place.record_to("out.pronk", options, command));
     (plain, profiled)
 }
 
@@ -295,7 +295,7 @@ fn what_is_not_python_runs_unharmed_and_the_report_says_so() {
     let shell = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo out; echo err >&2; exit 7";
     for command in [&["/bin/true"][..], &["/bin/false"], &["/bin/sh", "-c", shell]] {
         let words: Vec<OsString> = command.iter().map(OsString::from).collect();
-        let (plain, profiled) = twice(&place, &words);
+        let (plain, profiled) = twice(&place, &["--engine", "perf"], &words);
         assert_unharmed(&plain, &profiled, command[0]);
         let profile = place.read_profile("out.pronk");
         let name = Path::new(command[0]).file_name().unwrap().to_str().unwrap();
@@ -335,7 +335,7 @@ fn a_python_that_is_not_supported_runs_unharmed_and_the_report_says_why() {
         "import sys\ndef f():\n    return sum(range(3000000))\nprint(f())\nsys.stderr.write('err\\n')\nsys.exit(5)";
     for python in unsupported {
         let place = Place::new();
-        let (plain, profiled) = twice(&place, &[python.clone().into(), "-c".into(), script.into()]);
+        let (plain, profiled) = twice(&place, &[], &[python.clone().into(), "-c".into(), script.into()]);
         let who = python.display().to_string();
         assert_eq!(plain.status.code(), Some(5), "{who}");
         assert_unharmed(&plain, &profiled, &who);

@@ -13,8 +13,11 @@ use std::process::{Command, Output, Stdio};
 /// The environment of both runs: the same order of sets, and nothing left behind.
 const ENVIRONMENT: [(&str, &str); 2] = [("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")];
 
-/// Runs a Python program plain and under pronk.
-fn twice(interpreter: &Interpreter, arguments: &[&str]) -> (Output, Output) {
+/// The ways to take samples.
+const WAYS: [&[&str]; 2] = [&["--engine", "signal"], &["--engine", "perf"]];
+
+/// Runs a Python program plain and under pronk with options.
+fn twice(interpreter: &Interpreter, arguments: &[&str], options: &[&str]) -> (Output, Output) {
     let place = Place::new();
     let mut command = vec![interpreter.path.clone().into_os_string()];
     command.extend(arguments.iter().map(Into::into));
@@ -23,7 +26,7 @@ fn twice(interpreter: &Interpreter, arguments: &[&str]) -> (Output, Output) {
         .current_dir(place.path())
         .stdin(Stdio::null())
         .envs(ENVIRONMENT));
-    let mut pronk = place.record_to("out.pronk", &[], &command);
+    let mut pronk = place.record_to("out.pronk", options, &command);
     let profiled = run(pronk.stdin(Stdio::null()).envs(ENVIRONMENT));
     assert!(place.file("out.pronk").exists(), "{interpreter} {arguments:?}: {}", text(&profiled.stderr));
     (plain, profiled)
@@ -57,8 +60,8 @@ fn difference(plain: &str, profiled: &str) -> Option<String> {
 }
 
 /// What is not the same in the two runs. A core dump is not compared: pronk leaves it to the program.
-fn differences(interpreter: &Interpreter, arguments: &[&str]) -> Vec<String> {
-    let (plain, profiled) = twice(interpreter, arguments);
+fn differences(interpreter: &Interpreter, arguments: &[&str], options: &[&str]) -> Vec<String> {
+    let (plain, profiled) = twice(interpreter, arguments, options);
     let mut found = Vec::new();
     let ending = |output: &Output| (output.status.code(), output.status.signal());
     if ending(&plain) != ending(&profiled) {
@@ -66,7 +69,7 @@ fn differences(interpreter: &Interpreter, arguments: &[&str]) -> Vec<String> {
     }
     found.extend(difference(&text(&plain.stdout), &text(&profiled.stdout)));
     found.extend(difference(&said_by_program(&plain), &said_by_program(&profiled)));
-    found.into_iter().map(|found| format!("{interpreter} {arguments:?}: {found}")).collect()
+    found.into_iter().map(|found| format!("{interpreter} {arguments:?} {options:?}: {found}")).collect()
 }
 
 /// Runs a program with each set of arguments on each version, and tells of every difference.
@@ -76,7 +79,8 @@ fn assert_unnoticed(program: &str, variants: &[&[&str]]) {
     let mut found = Vec::new();
     for interpreter in interpreters {
         for variant in variants {
-            found.extend(differences(interpreter, &[&[program.to_str().unwrap()], *variant].concat()));
+            let arguments = [&[program.to_str().unwrap()], *variant].concat();
+            found.extend(WAYS.iter().flat_map(|options| differences(interpreter, &arguments, options)));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -160,7 +164,7 @@ fn two_environment_variables_are_added() {
     let Some(interpreters) = interpreters() else { return };
     for interpreter in interpreters {
         let program = fixture("unnoticed/environment.py");
-        let (plain, profiled) = twice(interpreter, &[program.to_str().unwrap()]);
+        let (plain, profiled) = twice(interpreter, &[program.to_str().unwrap()], &["--stubs", "full"]);
         let (plain, profiled) = (text(&plain.stdout), text(&profiled.stdout));
         let added: Vec<&str> = profiled.lines().filter(|name| !plain.lines().any(|line| line == *name)).collect();
         assert_eq!(added, ["LD_PRELOAD", "PRONK_SESSION"], "{interpreter}");
@@ -193,7 +197,7 @@ fn what_is_different_is_known() {
     let Some(interpreters) = interpreters() else { return };
     for interpreter in interpreters {
         let program = fixture("unnoticed/known_differences.py");
-        let (plain, profiled) = twice(interpreter, &[program.to_str().unwrap()]);
+        let (plain, profiled) = twice(interpreter, &[program.to_str().unwrap()], &["--stubs", "full"]);
         let value = |output: &Output, name: &str| {
             let said = text(&output.stdout);
             let line = said.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));

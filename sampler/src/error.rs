@@ -33,9 +33,6 @@ pub enum Error {
     /// The perf engine was asked for another mode than cpu.
     #[error("--engine perf samples CPU time only: use --engine signal for --mode wall and --mode gil")]
     ModeOfPerf,
-    /// The perf engine was asked to do without stubs.
-    #[error("--stubs off leaves --engine perf without Python names: use --engine signal, or --stubs full")]
-    PerfWithoutStubs,
     /// The kernel's part of stacks was asked for, for time on the clock.
     #[error(
         "--kernel does not go with --mode wall: a thread that waits has no samples of the kernel's; use --mode cpu"

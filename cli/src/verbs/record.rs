@@ -71,6 +71,9 @@ fn finish(arguments: &RecordArguments, recording: &Recording, session: &Session,
 }
 
 fn refuse_what_cannot_be(arguments: &RecordArguments) -> Result<()> {
+    if arguments.engine == Engine::Perf && arguments.stubs == Stubs::Off {
+        bail!("--stubs off leaves --engine perf without Python names: use --engine signal, or --stubs full");
+    }
     if arguments.stubs == Stubs::Windowed {
         bail!("--stubs windowed is not there yet: use --stubs full, off, or auto");
     }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
 use pronk_trampolines::wire::{
-    DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
+    DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting,
 };
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +40,7 @@ struct Signal {
     driver: Driver,
     /// Why it is not driven by perf events, if it is not.
     reason: String,
+    session: PathBuf,
     rings: PathBuf,
     /// The rings' directory, where that is not the session's. It goes with the session.
     _directory: Option<SessionDirectory>,
@@ -57,15 +58,12 @@ impl Plan {
                 if request.mode != Mode::Cpu {
                     return Err(Error::ModeOfPerf);
                 }
-                if request.stubs == Some(false) {
-                    return Err(Error::PerfWithoutStubs);
-                }
                 check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
-                Ok(Plan { frequency, stubs: true, way: Way::Perf })
+                Ok(Plan { frequency, stubs: request.stubs.unwrap_or(true), way: Way::Perf })
             }
             EngineChoice::Auto | EngineChoice::Signal => {
                 let stubs = request.stubs.unwrap_or(false);
-                let signal = Signal::plan(request, stubs, directory)?;
+                let signal = Signal::plan(request, directory)?;
                 Ok(Plan { frequency, stubs, way: Way::Signal(signal) })
             }
         }
@@ -88,13 +86,18 @@ impl Plan {
     pub(crate) fn start(&self, pid: i32) -> Result<Engine, Error> {
         Ok(match &self.way {
             Way::Perf => Engine::Perf(perf::Engine::start(pid, self.frequency)?),
-            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.clone(), signal.mode)?),
+            Way::Signal(signal) => signal.start()?,
         })
     }
 }
 
 impl Signal {
-    fn plan(request: &Request, stubs: bool, directory: &SessionDirectory) -> Result<Signal, Error> {
+    fn start(&self) -> Result<Engine, Error> {
+        let engine = signal::Engine::start(self.rings.clone(), self.session.clone(), self.mode)?;
+        Ok(Engine::Signal(engine))
+    }
+
+    fn plan(request: &Request, directory: &SessionDirectory) -> Result<Signal, Error> {
         let frequency = request.frequency;
         match frequency {
             0 => return Err(Error::FrequencyZero),
@@ -113,12 +116,13 @@ impl Signal {
         };
         let own = SessionDirectory::for_rings();
         let rings = own.as_ref().unwrap_or(directory).path().to_owned();
-        let signal = Signal { mode: request.mode, driver, reason, rings, _directory: own };
-        signal.write_settings(request, stubs, directory)?;
+        let session = directory.path().to_owned();
+        let signal = Signal { mode: request.mode, driver, reason, session, rings, _directory: own };
+        signal.write_settings(request, directory)?;
         Ok(signal)
     }
 
-    fn write_settings(&self, request: &Request, stubs: bool, directory: &SessionDirectory) -> Result<(), Error> {
+    fn write_settings(&self, request: &Request, directory: &SessionDirectory) -> Result<(), Error> {
         let mut ring_directory = [0; DIRECTORY_SIZE];
         let path = self.rings.as_os_str().as_bytes();
         // One zero has to follow.
@@ -135,7 +139,11 @@ impl Signal {
             ring_size: second.clamp(*RING_SIZES.start(), *RING_SIZES.end()),
             driver: self.driver as u32,
             kernel: request.kernel.into(),
-            stubs: stubs.into(),
+            stubs: match request.stubs {
+                None => StubsSetting::Auto,
+                Some(true) => StubsSetting::Full,
+                Some(false) => StubsSetting::Off,
+            } as u32,
             reserved: 0,
             ring_directory,
         };
@@ -199,7 +207,6 @@ mod tests {
         assert!(refused(request(Signal, 0, Mode::Cpu, false, None)).contains("-F 0"));
         assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
         assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
-        assert!(refused(request(Perf, 99, Mode::Cpu, false, Some(false))).contains("--stubs off"));
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");

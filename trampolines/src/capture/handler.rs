@@ -135,8 +135,8 @@ impl Handler<'_> {
             self.thread.account(weight.into());
             return;
         }
-        let state = self.capture.sampled.thread_state(self.thread.is_main);
-        let (walked, known) = self.walk(state);
+        let states = self.capture.sampled.thread_states(self.thread.is_main);
+        let (walked, known) = self.walk(states);
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
             End::Base | End::Known => {}
@@ -153,27 +153,34 @@ impl Handler<'_> {
         }
         self.thread.retakes = 0;
         self.thread.account(weight.into());
-        self.write(&ring, weight, flags, (walked.count, known), state);
+        self.write(&ring, weight, flags, (walked.count, known), states);
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, started_ns, took_ns);
     }
 
     /// Walks the thread's frame links into its array; also how many links are older than those, and known.
-    fn walk(&mut self, state: Option<u64>) -> (Walked, usize) {
+    fn walk(&mut self, states: [Option<u64>; 2]) -> (Walked, usize) {
         let sampled = &self.capture.sampled;
         let [pc, ..] = self.registers;
-        let Some(state) = state else { return (Walked { count: 0, end: End::Base }, 0) };
-        // SAFETY: the state is this thread's own.
+        let [Some(state), older] = states else { return (Walked { count: 0, end: End::Base }, 0) };
+        let links = self.thread.links.walked();
+        // SAFETY: the states are this thread's own.
         unsafe {
             if sampled.stack_may_be_switched(&self.registers) {
-                return (sampled.walker.walk(Guarded, state, pc, None, self.thread.links.walked()), 0);
+                return (sampled.walker.walk(Guarded, state, pc, None, links), 0);
             }
-            let known = self.thread.anchors.known(sampled.walker.layout, state);
-            let last = known.map(|known| known.frame);
-            let walked = sampled.walker.walk(Straight, state, pc, last, self.thread.links.walked());
-            let older = known.filter(|_| walked.end == End::Known).map_or(0, |known| known.older);
-            (walked, older)
+            let known = match older {
+                None => self.thread.anchors.known(sampled.walker.layout, state),
+                Some(_) => None,
+            };
+            let walked = sampled.walker.walk(Straight, state, pc, known.map(|known| known.frame), links);
+            let (Some(older), End::Base) = (older, walked.end) else {
+                return (walked, known.filter(|_| walked.end == End::Known).map_or(0, |known| known.older));
+            };
+            let rest = links.get_mut(walked.count..).unwrap_or_default();
+            let below = sampled.walker.walk(Straight, older, pc, None, rest);
+            (Walked { count: walked.count.wrapping_add(below.count), end: below.end }, 0)
         }
     }
 
@@ -193,7 +200,7 @@ impl Handler<'_> {
         weight: u32,
         mut flags: u32,
         (walked, known): (usize, usize),
-        state: Option<u64>,
+        states: [Option<u64>; 2],
     ) {
         let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
         let (low, high) = self.thread.stack_bounds;
@@ -231,7 +238,7 @@ impl Handler<'_> {
         match numbered.and_then(|()| ring.reserve(size)) {
             Some(room) => {
                 self.fill(room, &parts, &kernel_chain);
-                self.mark(state);
+                self.mark(states);
             }
             None => {
                 ring.header().lost.fetch_add(weight.into(), Ordering::Relaxed);
@@ -252,12 +259,12 @@ impl Handler<'_> {
     }
 
     /// Leaves marks by which the next sample knows what is still the same.
-    fn mark(&mut self, state: Option<u64>) {
+    fn mark(&mut self, states: [Option<u64>; 2]) {
         let SampledThread { anchors, links, .. } = &mut *self.thread;
-        match state {
+        match states {
             // SAFETY: the state is this thread's own.
-            Some(state) => unsafe { anchors.mark(self.capture.sampled.walker.layout, state, links.kept()) },
-            None => anchors.forget(),
+            [Some(state), None] => unsafe { anchors.mark(self.capture.sampled.walker.layout, state, links.kept()) },
+            _ => anchors.forget(),
         }
     }
 

@@ -3,12 +3,12 @@
 //! Everything here runs in signal handlers, so the table has no locks. A frame keeps its code object alive, and that its
 //! strings and its line table. What leads to the module's name another thread may change meanwhile: those reads are guarded.
 
-use super::layout::{Code, Frame, Function, Layout, Text};
-use super::links::Link;
+use super::layout::{self, Code, Frame, Layout, Text};
+use super::links::{Link, Walker};
 use crate::capture::memory::{Guarded, Memory, Straight};
 use crate::ring::RingWriter;
 use crate::sys::{self, Refused};
-use crate::wire::{FunctionRecord, LineTableFormat, RingRecord, RingRecordKind};
+use crate::wire::{Function, FunctionRecord, LineTableFormat, RingRecord, RingRecordKind};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -98,6 +98,44 @@ impl Codes {
     }
 }
 
+/// Describes a code object in the ring by what is known of it where functions get their stubs: there it has its qualified
+/// name, which it does not know itself up to 3.10. Does nothing when it is described already, or when the ring is full.
+///
+/// # Safety
+/// The code object is alive.
+pub unsafe fn describe_known(codes: &Codes, walker: &Walker, ring: &RingWriter, code: u64, function: &Function<'_>) {
+    // SAFETY: as promised by the caller.
+    let Some(check) = (unsafe { walker.check_of(&Straight, code) }) else { return };
+    let link = Link { code, check, ..Link::default() };
+    let Some((number, slot)) = codes.slot_of(&link) else { return };
+    if slot.load(Ordering::Relaxed) & DESCRIBED == 0 && write_function(ring, number, function).is_some() {
+        slot.fetch_or(DESCRIBED, Ordering::Relaxed);
+    }
+}
+
+fn write_function(ring: &RingWriter, number: u32, function: &Function<'_>) -> Option<()> {
+    let lines = match function.line_table.len() as u64 {
+        size if size <= LONGEST_LINE_TABLE => function.line_table,
+        _ => &[],
+    };
+    let texts = [function.module, function.qualname, function.file, lines];
+    let size: usize = texts.iter().map(|text| text.len()).sum();
+    let size = size.saturating_add(size_of::<RingRecord>() + size_of::<FunctionRecord>()).next_multiple_of(8);
+    let mut room = ring.reserve(size)?;
+    room.write_value(FunctionRecord {
+        stub: number.into(),
+        first_line: function.first_line,
+        line_table_format: if lines.is_empty() { LineTableFormat::None } else { function.line_table_format } as u32,
+        module_size: function.module.len() as u32,
+        qualname_size: function.qualname.len() as u32,
+        file_size: function.file.len() as u32,
+        line_table_size: lines.len() as u32,
+    });
+    texts.iter().for_each(|text| room.write(text));
+    room.commit(RingRecordKind::Code);
+    Some(())
+}
+
 /// A number that tells a code object from all others, with a zero where [`DESCRIBED`] is.
 fn key_of(link: &Link) -> u64 {
     let product = u128::from(link.code ^ 0x9e37_79b9_7f4a_7c15) * u128::from(link.check ^ 0xd6e8_feb8_6659_fd93);
@@ -163,7 +201,7 @@ impl Describe<'_> {
     fn module(&self) -> Option<u64> {
         let Frame { globals, .. } = self.layout.frame;
         let frame = self.link.address;
-        if let Some(Function { at, module }) = self.layout.links.function {
+        if let Some(layout::Function { at, module }) = self.layout.links.function {
             // From 3.14 on the low bits of references on the stack are a tag.
             let function = word(frame.wrapping_add(at.into())) & !3;
             let module = word(function.wrapping_add(module.into()));

@@ -64,17 +64,19 @@ impl Current {
         }
     }
 
-    /// The state of the calling thread; null when it is no Python thread.
-    pub fn state(&self) -> *mut Object {
-        let variable = |place: Option<isize>| place.map(word).filter(|state| !state.is_null());
-        // SAFETY: the key is one that was made, or has no value.
-        let by_key = || self.key.map(|key| unsafe { libc::pthread_getspecific(key) });
-        variable(self.attached).or_else(|| variable(self.bound)).or_else(by_key).unwrap_or(core::ptr::null_mut())
+    /// The state that the calling thread has while it is attached; null when it is not, or where that is not to be seen.
+    pub fn attached(&self) -> *mut Object {
+        self.attached.map_or(core::ptr::null_mut(), word)
     }
 
-    /// Whether the calling thread holds the interpreter's lock; `None` where that is not to be seen here.
-    pub fn is_attached(&self) -> Option<bool> {
-        self.attached.map(|place| !word(place).is_null())
+    /// The state that the calling thread has as long as it lives; null when it is no Python thread.
+    pub fn bound(&self) -> *mut Object {
+        match (self.bound, self.key) {
+            (Some(place), _) => word(place),
+            // SAFETY: the key is one that was made, or has no value.
+            (None, Some(key)) => unsafe { libc::pthread_getspecific(key) },
+            (None, None) => core::ptr::null_mut(),
+        }
     }
 }
 

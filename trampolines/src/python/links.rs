@@ -173,6 +173,21 @@ impl Walker {
         at_border.then_some(Walked { count: *count, end: End::Base })
     }
 
+    /// A number that tells a code object from another one at the same address.
+    ///
+    /// # Safety
+    /// As for [`Walker::walk`]: the code object is alive.
+    pub unsafe fn check_of(&self, memory: &impl Memory, code: u64) -> Option<u64> {
+        let of_code = &self.layout.code;
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let name = memory.word(at_of(code, of_code.name))?;
+            let line_table = memory.word(at_of(code, of_code.line_table))?;
+            let first_line = memory.number(at_of(code, of_code.first_line))?;
+            Some(name.rotate_left(24) ^ line_table ^ u64::from(first_line.unsigned_abs()).rotate_left(48))
+        }
+    }
+
     /// The link of a frame: `Some(None)` for one that no program knows of, `None` for what is no frame.
     ///
     /// # Safety
@@ -189,14 +204,13 @@ impl Walker {
                 return None;
             }
             let name = memory.word(at_of(code, of_code.name))?;
-            let line_table = memory.word(at_of(code, of_code.line_table))?;
             let first_line = memory.number(at_of(code, of_code.first_line))?;
             // What 3.13 and later put between a constructor and its caller (Python/codegen or Objects/codeobject.c,
             // `_Py_InitCleanup`) has no first line, and its name for a file.
             if first_line == 0 && memory.word(at_of(code, of_code.filename))? == name {
                 return Some(None);
             }
-            let check = name.rotate_left(24) ^ line_table ^ u64::from(first_line.unsigned_abs()).rotate_left(48);
+            let check = self.check_of(memory, code)?;
             let instruction = match links.instruction {
                 Instruction::Bytes(at) => i64::from(memory.number(at_of(frame, at))?),
                 Instruction::Units(at) => i64::from(memory.number(at_of(frame, at))?).wrapping_mul(2),

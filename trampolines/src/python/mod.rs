@@ -31,9 +31,12 @@ use crate::capture;
 use crate::functions::{Functions, session_of_environment};
 use crate::lock::Once;
 use crate::sys::{self, KeepErrno, PathText};
-use crate::wire::Status;
+use crate::wire::{Status, StubsSetting};
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
+
+/// The first version that runs Python calls within the evaluator of their caller, which stubs end.
+const FIRST_WITH_INLINED_CALLS: u8 = 11;
 
 /// The functions of this process that have stubs.
 static FUNCTIONS: Functions = Functions::new();
@@ -63,7 +66,11 @@ pub fn start() {
     let Some(session) = session_of_environment() else { return };
     let Some(version) = find_version() else { return };
     let settings = capture::settings_of(&session);
-    let stubs = settings.is_none_or(|settings| settings.stubs != 0);
+    let stubs = match settings.and_then(|settings| StubsSetting::from_raw(settings.stubs)) {
+        None | Some(StubsSetting::Full) => true,
+        Some(StubsSetting::Off) => false,
+        Some(StubsSetting::Auto) => version.minor < FIRST_WITH_INLINED_CALLS,
+    };
     match find_python(version, session, stubs) {
         Ok(python) => {
             if let Some(settings) = settings {

@@ -1,8 +1,10 @@
 //! First sight of a code object: gives it a stub and writes into the registry what it is called.
 
 use super::code_object::{self, CO_OPTIMIZED, Name, attribute, bytes, field, first_line, utf8};
+use super::codes::describe_known;
 use super::symbols::{Object, Symbols};
-use super::{CPython, FUNCTIONS};
+use super::{CPython, FUNCTIONS, Sampled};
+use crate::capture;
 use crate::stub::Stub;
 use crate::sys::Text;
 use crate::wire::Function;
@@ -118,6 +120,10 @@ impl Registration<'_> {
                 line_table_format: layout.code.line_table_format,
                 line_table: bytes(symbols, field(code, layout.code.line_table)),
             };
+            if let (Some(capture), Some(ring)) = (capture::CAPTURE.get(), capture::ring()) {
+                let Sampled { codes, walker, .. } = &capture.sampled;
+                describe_known(codes, walker, &ring, code as u64, &function);
+            }
             let stub = FUNCTIONS.stub_for(&function)?;
             if (symbols.set_code_extra)(code, self.index as isize, stub.address() as *mut Object) != 0 {
                 // No memory for the slot: the code object is asked about again the next time.

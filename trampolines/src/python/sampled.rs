@@ -5,6 +5,7 @@ use super::current::Current;
 use super::links::Walker;
 use super::switches::Switches;
 use super::symbols::Symbols;
+use crate::capture::memory::{Guarded, Memory};
 use crate::lock::Once;
 use crate::sys::Refused;
 use crate::wire::REGISTERS;
@@ -59,29 +60,44 @@ impl Sampled {
         }
     }
 
-    /// The address of the calling thread's state, if it is a Python thread whose frames can be read. `is_main` says whether
-    /// it is the process's first thread.
-    pub fn thread_state(&self, is_main: bool) -> Option<u64> {
-        let current = self.current.get()?;
+    /// The addresses of the calling thread's states whose frames can be read: of the one that runs, and of the one that
+    /// the thread has beside, whose frames are older (that of another interpreter, which has started this one). `is_main`
+    /// says whether it is the process's first thread.
+    pub fn thread_states(&self, is_main: bool) -> [Option<u64>; 2] {
+        let Some(current) = self.current.get() else { return [None; 2] };
         // While an interpreter ends, it frees the states of threads that it has left behind, and those still have them. The
         // first thread's is there before the interpreter is initialized, too.
         // SAFETY: the function reads one variable (Python/pylifecycle.c).
         if !is_main && unsafe { (self.is_initialized)() } == 0 {
-            return None;
+            return [None; 2];
         }
-        let state = current.state() as u64;
-        (state != 0).then_some(state)
+        let bound = current.bound() as u64;
+        let running = self.running(current, bound);
+        match (running, bound) {
+            (0, 0) => [None; 2],
+            (0, state) | (state, 0) => [Some(state), None],
+            (running, bound) if running == bound => [Some(running), None],
+            (running, bound) => [Some(running), Some(bound)],
+        }
+    }
+
+    /// The state with which the calling thread holds the interpreter's lock; 0 if it does not, or if that is not known.
+    fn running(&self, current: &Current, bound: u64) -> u64 {
+        let Some(thread_id) = self.walker.layout.links.thread_id else { return current.attached() as u64 };
+        // SAFETY: up to 3.11 the function reads one variable: the state that holds the lock (Python/pystate.c).
+        let newest = unsafe { (self.newest_thread)() } as u64;
+        if newest == 0 || newest == bound {
+            return newest;
+        }
+        // SAFETY: the state may be another thread's, which ends: guarded reads take any address.
+        let of = unsafe { Guarded.word(newest.wrapping_add(thread_id.into())) };
+        // SAFETY: pthread_self has no preconditions.
+        if of == Some(unsafe { libc::pthread_self() } as u64) { newest } else { 0 }
     }
 
     /// Whether the calling thread holds the interpreter's lock.
     pub fn holds_lock(&self) -> bool {
-        let Some(current) = self.current.get() else { return false };
-        current.is_attached().unwrap_or_else(|| {
-            let state = current.state();
-            // SAFETY: up to 3.11, where there is no thread-local variable, the function reads one variable: the state of
-            // the thread that holds the lock (Python/pystate.c).
-            !state.is_null() && state == unsafe { (self.newest_thread)() }
-        })
+        self.current.get().is_some_and(|current| self.running(current, current.bound() as u64) != 0)
     }
 
     /// Whether the interrupted code may be exchanging the thread's stack for another one, so that not all that the

@@ -34,7 +34,7 @@ struct Libraries {
 /// What the name of a library that exchanges stacks has in it.
 const NAME: &[u8] = b"_greenlet";
 /// How many words from the top of the stack are looked through for return addresses.
-const WORDS: usize = 64;
+const WORDS: usize = 16;
 
 /// The code that exchanges stacks.
 #[derive(Debug)]

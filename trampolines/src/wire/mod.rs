@@ -15,7 +15,9 @@ pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record,
 pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, VERSION, read_function};
 pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord, RingStatus};
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
-pub use settings::{DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings};
+pub use settings::{
+    DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting,
+};
 pub use token::{ParseTokenError, Token};
 
 /// The environment variable that names the session's directory to the agent.

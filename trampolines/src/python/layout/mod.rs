@@ -56,6 +56,9 @@ pub struct Links {
     pub function: Option<Function>,
     /// The stack that the thread's frames lie on. From 3.11 on.
     pub chunks: Option<Chunks>,
+    /// `thread_id`, what `pthread_self` gives in the thread, in `PyThreadState`. Up to 3.11, where which thread holds the
+    /// interpreter's lock is all that can be asked for.
+    pub thread_id: Option<u16>,
 }
 
 /// The stack that a thread's frames lie on, in `PyThreadState`: it is made of chunks (`_PyStackChunk`).

@@ -23,6 +23,7 @@ pub const LAYOUT: Layout = Layout {
         border: Border::Everywhere,
         function: None,
         chunks: None,
+        thread_id: Some(176),
     },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,

@@ -23,6 +23,7 @@ pub const LAYOUT: Layout = Layout {
         border: Border::Flag(68),
         function: Some(Function { at: 0, module: 104 }),
         chunks: Some(Chunks { newest: 296, top: 304, limit: 312, spare: None }),
+        thread_id: Some(152),
     },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,

@@ -24,6 +24,7 @@ pub const LAYOUT: Layout = Layout {
         border: Border::Frame(70),
         function: Some(Function { at: 16, module: 104 }),
         chunks: Some(Chunks { newest: 232, top: 240, limit: 248, spare: None }),
+        thread_id: None,
     },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: Some(Recursion { remaining: 52, python_limit: 48 }),

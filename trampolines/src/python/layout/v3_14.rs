@@ -24,6 +24,7 @@ pub const LAYOUT: Layout = Layout {
         border: Border::Frame(74),
         function: Some(Function { at: 16, module: 104 }),
         chunks: Some(Chunks { newest: 232, top: 240, limit: 248, spare: Some(824) }),
+        thread_id: None,
     },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,

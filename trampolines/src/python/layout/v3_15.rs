@@ -24,6 +24,7 @@ pub const LAYOUT: Layout = Layout {
         border: Border::Frame(74),
         function: Some(Function { at: 16, module: 104 }),
         chunks: Some(Chunks { newest: 256, top: 264, limit: 272, spare: Some(280) }),
+        thread_id: None,
     },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
