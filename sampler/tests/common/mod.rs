@@ -3,7 +3,7 @@
 
 use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
 use pronk_sampler::recording::{Code, Frame, MappedObject, Recording, Sample};
-use pronk_sampler::{Error, Request, Session, SessionDirectory};
+use pronk_sampler::{EngineChoice, Error, Mode, Request, Session, SessionDirectory};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
