@@ -76,6 +76,9 @@ fn processes(recording: &Recording, registries: &Registries, tables: &mut Tables
             python,
         });
     }
+    for (pid, python) in registries.refused_elsewhere(&recording.processes) {
+        processes.push(profile::Process { pid, parent: None, name: tables.string("python"), python });
+    }
     processes
 }
 

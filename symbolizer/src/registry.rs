@@ -110,6 +110,19 @@ impl Registries {
         known.filter(|name| name.ends_with(&code.qualname)).cloned().unwrap_or_else(own)
     }
 
+    /// The processes that were refused and are not among those of the recording, since nothing in them could be sampled: their
+    /// ids, and why.
+    pub fn refused_elsewhere(&self, processes: &[Process]) -> Vec<(u32, PythonSupport)> {
+        let is_known = |registry: &&Registry| processes.iter().any(|process| process.pid == registry.pid);
+        let others = self.registries.values().filter(|registry| !is_known(registry));
+        let mut refused: Vec<(u32, PythonSupport)> = others
+            .filter(|registry| matches!(registry.support, PythonSupport::Refused(_)))
+            .map(|registry| (registry.pid, registry.support.clone()))
+            .collect();
+        refused.sort_by_key(|(pid, _)| *pid);
+        refused
+    }
+
     /// What pronk did in a process, by the frames that were read, by the registries that the process has and, where it has none, by the registry of
     /// an agent that was refused and so mapped nothing.
     pub fn support(&self, process: &Process) -> PythonSupport {
@@ -297,6 +310,8 @@ mod tests {
         assert_eq!(registries.support(&process(9, 0..1000, &[])), PythonSupport::NotPython);
         let read = Process { python: Some(0x030d_00f0), ..process(8, 400..1000, &[TOKEN, OTHER]) };
         assert_eq!(registries.support(&read), PythonSupport::Stubs("3.13.0".to_owned()));
+        assert_eq!(registries.refused_elsewhere(&[process(7, 0..1000, &[])]), [(8, why)]);
+        assert_eq!(registries.refused_elsewhere(&[process(8, 0..1000, &[])]), []);
         let lost = registries.support(&process(9, 0..1000, &[Token(5)]));
         assert!(matches!(lost, PythonSupport::Refused(why) if why.contains("0000000000000005")));
     }
