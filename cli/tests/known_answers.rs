@@ -16,20 +16,22 @@ const FREQUENCY: f64 = 999.0;
 #[test]
 fn shares_are_within_two_points_of_the_truth() {
     let Some(interpreters) = interpreters() else { return };
-    let engines = ["signal", "perf"].iter().flat_map(|engine| interpreters.iter().map(move |it| (it, engine)));
-    for (interpreter, engine) in engines {
+    let each = |interpreter| ["perf", "signal"].map(|engine| (interpreter, engine));
+    for (interpreter, engine) in interpreters.iter().flat_map(each) {
         let place = Place::new();
         let program = example("known_answer.py");
-        let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), "4".as_ref()];
-        let output = run(&mut place.record_to("x.folded", &["-F", "999", "--engine", engine], command));
+        let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), "5".as_ref()];
+        // With stubs, functions have their qualified names on 3.9 and 3.10, too.
+        let options = ["-F", "999", "--engine", engine, "--stubs", "full"];
+        let output = run(&mut place.record_to("x.folded", &options, command));
         assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
         let truth: Truth = serde_json::from_slice(&output.stdout).unwrap();
         let folded = std::fs::read_to_string(place.file("x.folded")).unwrap();
         let accuracy = compare(&interpreter.python.version, &truth, &folded).unwrap();
-        assert!(accuracy.worst_error <= 2.0, "{accuracy:#?}");
-        assert!(accuracy.complete_percent >= 99.5, "{accuracy:#?}");
+        assert!(accuracy.worst_error <= 2.0, "{engine}: {accuracy:#?}");
+        assert!(accuracy.complete_percent >= 99.5, "{engine}: {accuracy:#?}");
         // Both sides are CPU time, so that a loaded machine changes nothing.
-        assert!((accuracy.samples_per_second / FREQUENCY - 1.0).abs() <= 0.05, "{accuracy:#?}");
+        assert!((accuracy.samples_per_second / FREQUENCY - 1.0).abs() <= 0.05, "{engine}: {accuracy:#?}");
     }
 }
 
@@ -101,7 +103,7 @@ fn nearly_every_sample_of_every_example_reaches_the_main_module() {
             let command =
                 [interpreter.path.as_os_str(), example(program).as_os_str(), "--seconds".as_ref(), "3".as_ref()]
                     .map(ToOwned::to_owned);
-            let output = run(&mut place.record_to("x.pronk", &[], &command));
+            let output = run(&mut place.record_to("x.pronk", &["--engine", "perf"], &command));
             assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
             count_complete(&place.read_profile("x.pronk"), &format!("{interpreter} {program}"), &mut reached);
         }

@@ -147,7 +147,11 @@ fn pythons_that_pythons_start_are_profiled_too() {
             let place = Place::new();
             let who = format!("{interpreter} {way}");
             let command = [path(&interpreter.path), path(&starts), way];
-            let folded = record(&place, &who, &mut python_only(&place, command));
+            // The signal engine reads the frames of one interpreter in each thread up to 3.11.
+            let one_in_a_thread = way == "subinterpreter" && interpreter.python.minor <= 11;
+            let engine = if one_in_a_thread { "perf" } else { "auto" };
+            let options = ["--native", "python", "--engine", engine];
+            let folded = record(&place, &who, &mut place.record_to("out.folded", &options, command));
             assert_has(&folded, &[&["in_parent", "in_child"], more].concat(), &who);
         }
     }
@@ -295,6 +299,10 @@ fn what_is_not_python_runs_unharmed_and_the_report_says_so() {
     let shell = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo out; echo err >&2; exit 7";
     for command in [&["/bin/true"][..], &["/bin/false"], &["/bin/sh", "-c", shell]] {
         let words: Vec<OsString> = command.iter().map(OsString::from).collect();
+        let (plain, profiled) = twice(&place, &[], &words);
+        assert_unharmed(&plain, &profiled, command[0]);
+        let said = text(&profiled.stderr);
+        assert!(said.contains("no Python was started") && said.contains("--engine perf"), "{said}");
         let (plain, profiled) = twice(&place, &["--engine", "perf"], &words);
         assert_unharmed(&plain, &profiled, command[0]);
         let profile = place.read_profile("out.pronk");
@@ -335,17 +343,20 @@ fn a_python_that_is_not_supported_runs_unharmed_and_the_report_says_why() {
         "import sys\ndef f():\n    return sum(range(3000000))\nprint(f())\nsys.stderr.write('err\\n')\nsys.exit(5)";
     for python in unsupported {
         let place = Place::new();
-        let (plain, profiled) = twice(&place, &[], &[python.clone().into(), "-c".into(), script.into()]);
-        let who = python.display().to_string();
-        assert_eq!(plain.status.code(), Some(5), "{who}");
-        assert_unharmed(&plain, &profiled, &who);
-        let report = run(&mut place.pronk(["report", "out.pronk", "--json"]));
-        let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
-        let support = &report["processes"][0]["python"];
-        assert_eq!(support["status"], "refused", "{who}: {support:#}");
-        let reason = support["reason"].as_str().unwrap();
-        assert!(reason.contains("3.9"), "{who}: {reason}");
-        assert!(text(&profiled.stderr).contains(reason), "{who}: {}", text(&profiled.stderr));
+        for engine in ["perf", "signal"] {
+            let (plain, profiled) =
+                twice(&place, &["--engine", engine], &[python.clone().into(), "-c".into(), script.into()]);
+            let who = format!("{}, {engine}", python.display());
+            assert_eq!(plain.status.code(), Some(5), "{who}");
+            assert_unharmed(&plain, &profiled, &who);
+            let report = run(&mut place.pronk(["report", "out.pronk", "--json"]));
+            let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+            let support = &report["processes"][0]["python"];
+            assert_eq!(support["status"], "refused", "{who}: {support:#}");
+            let reason = support["reason"].as_str().unwrap();
+            assert!(reason.contains("3.9"), "{who}: {reason}");
+            assert!(text(&profiled.stderr).contains(reason), "{who}: {}", text(&profiled.stderr));
+        }
     }
 }
 

@@ -13,11 +13,13 @@ use std::process::{Command, Output, Stdio};
 /// The environment of both runs: the same order of sets, and nothing left behind.
 const ENVIRONMENT: [(&str, &str); 2] = [("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")];
 
-/// The ways to take samples.
-const WAYS: [&[&str]; 2] = [&["--engine", "signal"], &["--engine", "perf"]];
+/// The kernel samples from outside, and functions run through stubs.
+const PERF: &[&str] = &["--engine", "perf"];
+/// A handler in the program samples, without stubs.
+const SIGNAL: &[&str] = &["--engine", "signal"];
 
-/// Runs a Python program plain and under pronk with options.
-fn twice(interpreter: &Interpreter, arguments: &[&str], options: &[&str]) -> (Output, Output) {
+/// Runs a Python program plain and under pronk.
+fn twice(interpreter: &Interpreter, engine: &[&str], arguments: &[&str]) -> (Output, Output) {
     let place = Place::new();
     let mut command = vec![interpreter.path.clone().into_os_string()];
     command.extend(arguments.iter().map(Into::into));
@@ -26,7 +28,7 @@ fn twice(interpreter: &Interpreter, arguments: &[&str], options: &[&str]) -> (Ou
         .current_dir(place.path())
         .stdin(Stdio::null())
         .envs(ENVIRONMENT));
-    let mut pronk = place.record_to("out.pronk", options, &command);
+    let mut pronk = place.record_to("out.pronk", engine, &command);
     let profiled = run(pronk.stdin(Stdio::null()).envs(ENVIRONMENT));
     assert!(place.file("out.pronk").exists(), "{interpreter} {arguments:?}: {}", text(&profiled.stderr));
     (plain, profiled)
@@ -60,8 +62,8 @@ fn difference(plain: &str, profiled: &str) -> Option<String> {
 }
 
 /// What is not the same in the two runs. A core dump is not compared: pronk leaves it to the program.
-fn differences(interpreter: &Interpreter, arguments: &[&str], options: &[&str]) -> Vec<String> {
-    let (plain, profiled) = twice(interpreter, arguments, options);
+fn differences(interpreter: &Interpreter, engine: &[&str], arguments: &[&str]) -> Vec<String> {
+    let (plain, profiled) = twice(interpreter, engine, arguments);
     let mut found = Vec::new();
     let ending = |output: &Output| (output.status.code(), output.status.signal());
     if ending(&plain) != ending(&profiled) {
@@ -69,18 +71,23 @@ fn differences(interpreter: &Interpreter, arguments: &[&str], options: &[&str]) 
     }
     found.extend(difference(&text(&plain.stdout), &text(&profiled.stdout)));
     found.extend(difference(&said_by_program(&plain), &said_by_program(&profiled)));
-    found.into_iter().map(|found| format!("{interpreter} {arguments:?} {options:?}: {found}")).collect()
+    found.into_iter().map(|found| format!("{interpreter} {engine:?} {arguments:?}: {found}")).collect()
 }
 
-/// Runs a program with each set of arguments on each version, and tells of every difference.
+/// Runs a program with each set of arguments on each version with both engines, and tells of every difference.
 fn assert_unnoticed(program: &str, variants: &[&[&str]]) {
+    assert_unnoticed_by(&[PERF, SIGNAL], program, variants);
+}
+
+fn assert_unnoticed_by(engines: &[&[&str]], program: &str, variants: &[&[&str]]) {
     let Some(interpreters) = interpreters() else { return };
     let program = fixture(program);
     let mut found = Vec::new();
-    for interpreter in interpreters {
+    for (interpreter, engine) in
+        interpreters.iter().flat_map(|interpreter| engines.iter().map(move |e| (interpreter, e)))
+    {
         for variant in variants {
-            let arguments = [&[program.to_str().unwrap()], *variant].concat();
-            found.extend(WAYS.iter().flat_map(|options| differences(interpreter, &arguments, options)));
+            found.extend(differences(interpreter, engine, &[&[program.to_str().unwrap()], *variant].concat()));
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -129,8 +136,10 @@ fn deep_recursion_under_a_raised_limit_works() {
     // Until 3.10 every call of a Python function takes C stack without pronk, too.
     for interpreter in interpreters.iter().filter(|interpreter| interpreter.python.minor >= 11) {
         let program = fixture("unnoticed/recursion.py");
-        let found = differences(interpreter, &[program.to_str().unwrap(), "100000"], &["--engine", "perf"]);
-        assert!(found.is_empty(), "{}", found.join("\n"));
+        for engine in [PERF, SIGNAL] {
+            let found = differences(interpreter, engine, &[program.to_str().unwrap(), "100000"]);
+            assert!(found.is_empty(), "{}", found.join("\n"));
+        }
     }
 }
 
@@ -156,7 +165,21 @@ fn signals_are_as_without() {
 
 #[test]
 fn the_surroundings_are_as_without() {
-    assert_unnoticed("unnoticed/surroundings.py", &[&["a b", "--", "-F", ""]]);
+    assert_unnoticed_by(&[PERF], "unnoticed/surroundings.py", &[&["a b", "--", "-F", ""]]);
+}
+
+/// The kernel tells a program which signals it catches (`SigCgt` in /proc/self/status), and ours is one of them.
+#[test]
+fn the_signal_is_all_that_the_surroundings_have_more() {
+    let Some(interpreters) = interpreters() else { return };
+    let program = fixture("unnoticed/surroundings.py");
+    for interpreter in interpreters {
+        let (plain, profiled) = twice(interpreter, SIGNAL, &[program.to_str().unwrap()]);
+        let others = |output: &Output| -> Vec<String> {
+            text(&output.stdout).lines().filter(|line| !line.contains("SigCgt")).map(str::to_owned).collect()
+        };
+        assert_eq!(others(&profiled), others(&plain), "{interpreter}");
+    }
 }
 
 #[test]
@@ -164,7 +187,7 @@ fn two_environment_variables_are_added() {
     let Some(interpreters) = interpreters() else { return };
     for interpreter in interpreters {
         let program = fixture("unnoticed/environment.py");
-        let (plain, profiled) = twice(interpreter, &[program.to_str().unwrap()], &["--stubs", "full"]);
+        let (plain, profiled) = twice(interpreter, SIGNAL, &[program.to_str().unwrap()]);
         let (plain, profiled) = (text(&plain.stdout), text(&profiled.stdout));
         let added: Vec<&str> = profiled.lines().filter(|name| !plain.lines().any(|line| line == *name)).collect();
         assert_eq!(added, ["LD_PRELOAD", "PRONK_SESSION"], "{interpreter}");
@@ -177,7 +200,7 @@ fn a_hundred_megabytes_arrive_whole() {
     let Some(interpreters) = interpreters() else { return };
     let script = "import sys\nfor number in range(2000):\n    sys.stdout.write(('%d ' % number) * 13107 + '\\n')";
     for interpreter in interpreters {
-        let (plain, profiled) = twice(interpreter, &["-c", script], &[]);
+        let (plain, profiled) = twice(interpreter, SIGNAL, &["-c", script]);
         assert!(plain.stdout.len() > 100_000_000, "{} bytes", plain.stdout.len());
         assert!(plain.stdout == profiled.stdout, "{interpreter}: the output differs");
     }
@@ -197,7 +220,9 @@ fn what_is_different_is_known() {
     let Some(interpreters) = interpreters() else { return };
     for interpreter in interpreters {
         let program = fixture("unnoticed/known_differences.py");
-        let (plain, profiled) = twice(interpreter, &[program.to_str().unwrap()], &["--stubs", "full"]);
+        let (plain, profiled) = twice(interpreter, PERF, &[program.to_str().unwrap()]);
+        let (_, without_stubs) = twice(interpreter, SIGNAL, &[program.to_str().unwrap()]);
+        assert_eq!(text(&without_stubs.stdout), text(&plain.stdout), "{interpreter}: without stubs nothing is");
         let value = |output: &Output, name: &str| {
             let said = text(&output.stdout);
             let line = said.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
@@ -250,11 +275,13 @@ fn cpythons_own_tests_have_the_same_results() {
         }
         for module in REGRESSION_TESTS {
             let name = format!("test.{module}");
-            let (plain, profiled) = twice(interpreter, &["-m", "unittest", &name], &["--stubs", "full"]);
-            let (expected, actual) = (results(&plain), results(&profiled));
-            assert!(expected.iter().any(|line| line.starts_with("Ran ")), "{interpreter}: {}", text(&plain.stderr));
-            if actual != expected || profiled.status != plain.status {
-                wrong.push(format!("{interpreter} {module}: {actual:?} instead of {expected:?}"));
+            for engine in [PERF, SIGNAL] {
+                let (plain, profiled) = twice(interpreter, engine, &["-m", "unittest", &name]);
+                let (expected, actual) = (results(&plain), results(&profiled));
+                assert!(expected.iter().any(|line| line.starts_with("Ran ")), "{interpreter}: {}", text(&plain.stderr));
+                if actual != expected || profiled.status != plain.status {
+                    wrong.push(format!("{interpreter} {engine:?} {module}: {actual:?} instead of {expected:?}"));
+                }
             }
         }
     }

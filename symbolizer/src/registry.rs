@@ -1,8 +1,8 @@
 //! The registries of a session: which stub is which function, and what the agent did in each process.
 
 use crate::profile::PythonSupport;
-use pronk_sampler::recording::{Address, Process};
-use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Status, Token};
+use pronk_sampler::recording::{Address, Process, PythonCode};
+use pronk_trampolines::wire::{Header, LineTableFormat, REGISTRY_EXTENSION, Reader, Record, Status, Token};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -32,10 +32,16 @@ struct Registry {
     functions: HashMap<u64, Function>,
 }
 
+/// What tells a code object from others, where it does not know its qualified name: its module's name, its file, its first
+/// line and its line table.
+type Described = (String, String, u32, Vec<u8>);
+
 /// Every registry of a session.
 #[derive(Debug, Default)]
 pub struct Registries {
     registries: HashMap<Token, Registry>,
+    /// The names of the functions whose code objects do not know them.
+    names: HashMap<Described, String>,
     /// Functions that got no stub of their own.
     pub unregistered: u64,
     /// How often stubs were stopped for a while because the stack was nearly used up.
@@ -82,6 +88,7 @@ impl Registries {
             support: support(&reader),
             functions: functions(&reader),
         };
+        self.names.extend(names(&reader));
         self.registries.insert(token, registry);
         Ok(())
     }
@@ -89,6 +96,31 @@ impl Registries {
     /// The function of a stub.
     pub fn function(&self, token: Token, stub: Address) -> Option<&Function> {
         self.registries.get(&token)?.functions.get(&stub.0)
+    }
+
+    /// The name of a code object's function. Up to 3.10 code objects have their plain names only; a function that has a stub
+    /// has its qualified one all the same.
+    pub fn name(&self, code: &PythonCode) -> String {
+        let own = || full_name(&code.module, &code.qualname);
+        if !has_plain_name(code.line_table_format) {
+            return own();
+        }
+        let PythonCode { module, file, first_line, line_table, .. } = code.clone();
+        let known = self.names.get(&(module, file, first_line, line_table));
+        known.filter(|name| name.ends_with(&code.qualname)).cloned().unwrap_or_else(own)
+    }
+
+    /// The processes that were refused and are not among those of the recording, since nothing in them could be sampled: their
+    /// ids, and why.
+    pub fn refused_elsewhere(&self, processes: &[Process]) -> Vec<(u32, PythonSupport)> {
+        let is_known = |registry: &&Registry| processes.iter().any(|process| process.pid == registry.pid);
+        let others = self.registries.values().filter(|registry| !is_known(registry));
+        let mut refused: Vec<(u32, PythonSupport)> = others
+            .filter(|registry| matches!(registry.support, PythonSupport::Refused(_)))
+            .map(|registry| (registry.pid, registry.support.clone()))
+            .collect();
+        refused.sort_by_key(|(pid, _)| *pid);
+        refused
     }
 
     /// What pronk did in a process, by the frames that were read, by the registries that the process has and, where it has none, by the registry of
@@ -128,8 +160,27 @@ fn read_used(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether code objects with such line tables do not know their qualified names: those of CPython 3.9 and 3.10.
+fn has_plain_name(format: LineTableFormat) -> bool {
+    matches!(format, LineTableFormat::Lnotab | LineTableFormat::Pep626)
+}
+
+/// The names of the functions whose code objects do not know them.
+fn names(reader: &Reader) -> HashMap<Described, String> {
+    let mut names = HashMap::new();
+    for Record::Function { function, .. } in reader.records() {
+        if has_plain_name(function.line_table_format) {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            let (module, name) = (text(function.module), text(function.qualname));
+            let name = full_name(&module, &name);
+            names.insert((module, text(function.file), function.first_line, function.line_table.to_vec()), name);
+        }
+    }
+    names
+}
+
 /// A Python function's name: its module's and its qualified one.
-pub fn full_name(module: &str, qualname: &str) -> String {
+fn full_name(module: &str, qualname: &str) -> String {
     if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
 }
 
@@ -221,6 +272,27 @@ mod tests {
     }
 
     #[test]
+    fn a_code_object_without_a_qualified_name_has_that_of_its_stub() {
+        let session = tempfile::tempdir().unwrap();
+        let names = ["shop", "Basket.total", "/srv/shop.py"];
+        running()
+            .function_with_lines(0x1000, names, 12, LineTableFormat::Lnotab, &[2, 1])
+            .function_with_lines(0x1040, names, 12, LineTableFormat::Pep657, &[0xe8, 2])
+            .write(session.path(), TOKEN);
+        let registries = Registries::load(session.path());
+        let name = |qualname: &str, line_table_format, line_table: &[u8]| {
+            let (module, qualname, file) = ("shop".to_owned(), qualname.to_owned(), "/srv/shop.py".to_owned());
+            let line_table = line_table.to_vec();
+            registries.name(&PythonCode { module, qualname, file, first_line: 12, line_table_format, line_table })
+        };
+        assert_eq!(name("total", LineTableFormat::Lnotab, &[2, 1]), "shop.Basket.total");
+        // Another code object, one of another name, and one that knows its own.
+        assert_eq!(name("total", LineTableFormat::Lnotab, &[2, 2]), "shop.total");
+        assert_eq!(name("<lambda>", LineTableFormat::Lnotab, &[2, 1]), "shop.<lambda>");
+        assert_eq!(name("total", LineTableFormat::Pep657, &[0xe8, 2]), "shop.total");
+    }
+
+    #[test]
     fn a_process_is_what_its_own_registry_says() {
         let session = tempfile::tempdir().unwrap();
         running().write(session.path(), TOKEN);
@@ -238,6 +310,8 @@ mod tests {
         assert_eq!(registries.support(&process(9, 0..1000, &[])), PythonSupport::NotPython);
         let read = Process { python: Some(0x030d_00f0), ..process(8, 400..1000, &[TOKEN, OTHER]) };
         assert_eq!(registries.support(&read), PythonSupport::Stubs("3.13.0".to_owned()));
+        assert_eq!(registries.refused_elsewhere(&[process(7, 0..1000, &[])]), [(8, why)]);
+        assert_eq!(registries.refused_elsewhere(&[process(8, 0..1000, &[])]), []);
         let lost = registries.support(&process(9, 0..1000, &[Token(5)]));
         assert!(matches!(lost, PythonSupport::Refused(why) if why.contains("0000000000000005")));
     }

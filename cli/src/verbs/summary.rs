@@ -129,6 +129,9 @@ fn processes(profile: &Profile) -> Vec<String> {
         }
     }
     let mut lines = Vec::new();
+    if profile.processes.is_empty() && profile.meta.engine == "signal" {
+        lines.push("no Python was started, and the signal engine samples nothing else: --engine perf does".to_owned());
+    }
     for ((name, reason), pids) in refused.iter().take(MOST_REASONS) {
         let who = match pids.as_slice() {
             [pid] => format!("{name} ({pid})"),
