@@ -4,7 +4,7 @@ use crate::lines;
 use crate::machinery::Binary;
 use crate::native::{DEBUG_ROOT, KERNEL, Kernel, Module, Place};
 use crate::profile::{self, Category, FrameId, Meta, Profile, Quality, StackId};
-use crate::registry::Registries;
+use crate::registry::{Registries, full_name};
 use crate::tables::{FunctionText, Tables};
 use pronk_sampler::recording::{self, Address, CodeId, Event, Frame, MappedObject, Mapping, MappingId, Recording};
 use pronk_trampolines::wire::CodeKind;
@@ -244,7 +244,7 @@ impl<'a> Names<'a> {
             self.unnamed_codes.insert(id);
             return self.single(&format!("[code {}]", id.0), None, Category::Python);
         };
-        let name = self.registries.name(code);
+        let name = full_name(&code.module, &code.qualname);
         let file = (!code.file.is_empty()).then_some(code.file.as_str());
         let first_line = (code.first_line != 0).then_some(code.first_line);
         // Where a module begins, there is an instruction on line 0.

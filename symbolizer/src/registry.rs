@@ -1,8 +1,8 @@
 //! The registries of a session: which stub is which function, and what the agent did in each process.
 
 use crate::profile::PythonSupport;
-use pronk_sampler::recording::{Address, Process, PythonCode};
-use pronk_trampolines::wire::{Header, LineTableFormat, REGISTRY_EXTENSION, Reader, Record, Status, Token};
+use pronk_sampler::recording::{Address, Process};
+use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Status, Token};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -32,16 +32,10 @@ struct Registry {
     functions: HashMap<u64, Function>,
 }
 
-/// What tells a code object from others, where it does not know its qualified name: its module's name, its file, its first
-/// line and its line table.
-type Described = (String, String, u32, Vec<u8>);
-
 /// Every registry of a session.
 #[derive(Debug, Default)]
 pub struct Registries {
     registries: HashMap<Token, Registry>,
-    /// The names of the functions whose code objects do not know them.
-    names: HashMap<Described, String>,
     /// Functions that got no stub of their own.
     pub unregistered: u64,
     /// How often stubs were stopped for a while because the stack was nearly used up.
@@ -88,7 +82,6 @@ impl Registries {
             support: support(&reader),
             functions: functions(&reader),
         };
-        self.names.extend(names(&reader));
         self.registries.insert(token, registry);
         Ok(())
     }
@@ -96,18 +89,6 @@ impl Registries {
     /// The function of a stub.
     pub fn function(&self, token: Token, stub: Address) -> Option<&Function> {
         self.registries.get(&token)?.functions.get(&stub.0)
-    }
-
-    /// The name of a code object's function. Up to 3.10 code objects have their plain names only; a function that has a stub
-    /// has its qualified one all the same.
-    pub fn name(&self, code: &PythonCode) -> String {
-        let own = || full_name(&code.module, &code.qualname);
-        if !has_plain_name(code.line_table_format) {
-            return own();
-        }
-        let PythonCode { module, file, first_line, line_table, .. } = code.clone();
-        let known = self.names.get(&(module, file, first_line, line_table));
-        known.filter(|name| name.ends_with(&code.qualname)).cloned().unwrap_or_else(own)
     }
 
     /// The processes that were refused and are not among those of the recording, since nothing in them could be sampled: their
@@ -123,8 +104,8 @@ impl Registries {
         refused
     }
 
-    /// What pronk did in a process, by the frames that were read, by the registries that the process has and, where it has none, by the registry of
-    /// an agent that was refused and so mapped nothing.
+    /// What pronk did in a process, by the frames that were read, by the registries that the process has and, where it has
+    /// none, by the registry of an agent that was refused and so mapped nothing.
     pub fn support(&self, process: &Process) -> PythonSupport {
         // Where its frames were read, it is Python, whatever became of stubs.
         if let Some(hexversion) = process.python {
@@ -160,27 +141,8 @@ fn read_used(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether code objects with such line tables do not know their qualified names: those of CPython 3.9 and 3.10.
-fn has_plain_name(format: LineTableFormat) -> bool {
-    matches!(format, LineTableFormat::Lnotab | LineTableFormat::Pep626)
-}
-
-/// The names of the functions whose code objects do not know them.
-fn names(reader: &Reader) -> HashMap<Described, String> {
-    let mut names = HashMap::new();
-    for Record::Function { function, .. } in reader.records() {
-        if has_plain_name(function.line_table_format) {
-            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            let (module, name) = (text(function.module), text(function.qualname));
-            let name = full_name(&module, &name);
-            names.insert((module, text(function.file), function.first_line, function.line_table.to_vec()), name);
-        }
-    }
-    names
-}
-
 /// A Python function's name: its module's and its qualified one.
-fn full_name(module: &str, qualname: &str) -> String {
+pub fn full_name(module: &str, qualname: &str) -> String {
     if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
 }
 
@@ -269,27 +231,6 @@ mod tests {
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
         assert_eq!(registries.function(OTHER, Address(0x1000)), None);
         assert_eq!(registries.notes, [""; 0]);
-    }
-
-    #[test]
-    fn a_code_object_without_a_qualified_name_has_that_of_its_stub() {
-        let session = tempfile::tempdir().unwrap();
-        let names = ["shop", "Basket.total", "/srv/shop.py"];
-        running()
-            .function_with_lines(0x1000, names, 12, LineTableFormat::Lnotab, &[2, 1])
-            .function_with_lines(0x1040, names, 12, LineTableFormat::Pep657, &[0xe8, 2])
-            .write(session.path(), TOKEN);
-        let registries = Registries::load(session.path());
-        let name = |qualname: &str, line_table_format, line_table: &[u8]| {
-            let (module, qualname, file) = ("shop".to_owned(), qualname.to_owned(), "/srv/shop.py".to_owned());
-            let line_table = line_table.to_vec();
-            registries.name(&PythonCode { module, qualname, file, first_line: 12, line_table_format, line_table })
-        };
-        assert_eq!(name("total", LineTableFormat::Lnotab, &[2, 1]), "shop.Basket.total");
-        // Another code object, one of another name, and one that knows its own.
-        assert_eq!(name("total", LineTableFormat::Lnotab, &[2, 2]), "shop.total");
-        assert_eq!(name("<lambda>", LineTableFormat::Lnotab, &[2, 1]), "shop.<lambda>");
-        assert_eq!(name("total", LineTableFormat::Pep657, &[0xe8, 2]), "shop.total");
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use crate::profile::{self, Category, Profile, Sample, StackId};
 use crate::tables::{FunctionText, Tables};
-use pronk_trampolines::wire::{
-    FunctionRecord, Header, LineTableFormat, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION,
-};
+use pronk_trampolines::wire::{FunctionRecord, Header, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION};
 use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,21 +44,9 @@ impl RegistryBytes {
         self
     }
 
-    /// Adds a function without a line table.
-    pub fn function(self, stub: u64, module: &str, qualname: &str, file: &str, first_line: u32) -> RegistryBytes {
-        self.function_with_lines(stub, [module, qualname, file], first_line, LineTableFormat::None, &[])
-    }
-
-    /// Adds a function, by its module, qualified name and file.
-    pub fn function_with_lines(
-        mut self,
-        stub: u64,
-        names: [&str; 3],
-        first_line: u32,
-        format: LineTableFormat,
-        line_table: &[u8],
-    ) -> RegistryBytes {
-        let texts = [names[0].as_bytes(), names[1].as_bytes(), names[2].as_bytes(), line_table];
+    /// Adds a function.
+    pub fn function(mut self, stub: u64, module: &str, qualname: &str, file: &str, first_line: u32) -> RegistryBytes {
+        let texts = [module, qualname, file];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         let size = (size_of::<RecordHeader>() + size_of::<FunctionRecord>() + length).next_multiple_of(8);
         let begin = self.0.len();
@@ -71,15 +57,13 @@ impl RegistryBytes {
         self.set(body + offset_of!(FunctionRecord, stub), &stub.to_ne_bytes());
         self.set(body + offset_of!(FunctionRecord, first_line), &first_line.to_ne_bytes());
         for (field, text) in [
-            (offset_of!(FunctionRecord, module_size), texts[0]),
-            (offset_of!(FunctionRecord, qualname_size), texts[1]),
-            (offset_of!(FunctionRecord, file_size), texts[2]),
-            (offset_of!(FunctionRecord, line_table_size), texts[3]),
+            (offset_of!(FunctionRecord, module_size), module),
+            (offset_of!(FunctionRecord, qualname_size), qualname),
+            (offset_of!(FunctionRecord, file_size), file),
         ] {
             self.set(body + field, &(text.len() as u32).to_ne_bytes());
         }
-        self.set(body + offset_of!(FunctionRecord, line_table_format), &(format as u32).to_ne_bytes());
-        self.set(body + size_of::<FunctionRecord>(), &texts.concat());
+        self.set(body + size_of::<FunctionRecord>(), texts.concat().as_bytes());
         let used = (self.0.len() - size_of::<Header>()) as u64;
         self.set(offset_of!(Header, used), &used.to_ne_bytes());
         self

@@ -40,7 +40,6 @@ struct Signal {
     driver: Driver,
     /// Why it is not driven by perf events, if it is not.
     reason: String,
-    session: PathBuf,
     rings: PathBuf,
     /// The rings' directory, where that is not the session's. It goes with the session.
     _directory: Option<SessionDirectory>,
@@ -86,17 +85,12 @@ impl Plan {
     pub(crate) fn start(&self, pid: i32) -> Result<Engine, Error> {
         Ok(match &self.way {
             Way::Perf => Engine::Perf(perf::Engine::start(pid, self.frequency)?),
-            Way::Signal(signal) => signal.start()?,
+            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.clone(), signal.mode)?),
         })
     }
 }
 
 impl Signal {
-    fn start(&self) -> Result<Engine, Error> {
-        let engine = signal::Engine::start(self.rings.clone(), self.session.clone(), self.mode)?;
-        Ok(Engine::Signal(engine))
-    }
-
     fn plan(request: &Request, directory: &SessionDirectory) -> Result<Signal, Error> {
         let frequency = request.frequency;
         match frequency {
@@ -116,8 +110,7 @@ impl Signal {
         };
         let own = SessionDirectory::for_rings();
         let rings = own.as_ref().unwrap_or(directory).path().to_owned();
-        let session = directory.path().to_owned();
-        let signal = Signal { mode: request.mode, driver, reason, session, rings, _directory: own };
+        let signal = Signal { mode: request.mode, driver, reason, rings, _directory: own };
         signal.write_settings(request, directory)?;
         Ok(signal)
     }

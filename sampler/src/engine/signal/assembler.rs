@@ -17,13 +17,8 @@ use crate::unwind::merge::Link;
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
 use crate::unwind::thread::{ThreadSample, ThreadWalk};
-use pronk_trampolines::wire::{
-    Header, LineTableFormat, REGISTRY_EXTENSION, Reader, RingStatus, Status, Token, sample_flags,
-};
+use pronk_trampolines::wire::{LineTableFormat, RingStatus, Token, sample_flags};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -173,8 +168,7 @@ impl Assembler {
     }
 
     /// The tables, complete, and the CPU time of what was sampled.
-    pub(super) fn finish(mut self, session: &Path) -> (Recorded, Option<Duration>) {
-        self.add_refused(session);
+    pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
         self.samples.sort_by_key(|sample| sample.time);
         self.losses.handler = handler_times(&mut self.handler_ns);
         let (processes, threads) = self.processes.finish();
@@ -182,25 +176,6 @@ impl Assembler {
         let mappings = published.mappings;
         let recorded = Recorded { processes, threads, mappings, codes, stacks, samples, losses, notes };
         (recorded, self.cpu_time)
-    }
-
-    /// Adds the processes whose interpreters were refused: they have a registry that says why, and no ring.
-    fn add_refused(&mut self, session: &Path) {
-        for entry in std::fs::read_dir(session).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.extension().is_none_or(|extension| extension != REGISTRY_EXTENSION) {
-                continue;
-            }
-            let mut bytes = Vec::new();
-            let header = File::open(&path).map(|file| file.take(size_of::<Header>() as u64).read_to_end(&mut bytes));
-            let Ok(registry) = Reader::new(&bytes) else { continue };
-            let is_refused = registry.status() == Some(Status::Refused);
-            if header.is_ok() && is_refused && !self.processes.is_live(registry.pid()) {
-                let (pid, time) = (registry.pid(), MonotonicNs(registry.created_ns()));
-                let name = name_of(pid, pid).unwrap_or_else(|| "python".to_owned());
-                self.processes.exec(pid, pid, name, time);
-            }
-        }
     }
 
     /// The place of a process's code object in the recording. It may be referred to before it is described.

@@ -40,15 +40,15 @@ pub(crate) struct Engine {
 type Read = (Recorded, Option<Duration>);
 
 impl Engine {
-    /// Starts to read the rings in a directory, for a session with another one.
+    /// Starts to read the rings in a directory.
     ///
     /// # Errors
     /// When there are no more threads or files.
-    pub(crate) fn start(rings: PathBuf, session: PathBuf, mode: Mode) -> Result<Engine, Error> {
+    pub(crate) fn start(rings: PathBuf, mode: Mode) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(RingDirectory::new(rings), &session, &stopped))
+            .spawn(move || read(RingDirectory::new(rings), &stopped))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader })
     }
@@ -77,7 +77,7 @@ struct Open {
 }
 
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, session: &Path, stopped: &PipeReader) -> Read {
+fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
     let mut assembler = Assembler::new();
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
@@ -108,7 +108,7 @@ fn read(mut directory: RingDirectory, session: &Path, stopped: &PipeReader) -> R
         });
         if stopping {
             open.iter().for_each(|open| assembler.end(&open.ring));
-            return assembler.finish(session);
+            return assembler.finish();
         }
     }
 }
