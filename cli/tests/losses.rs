@@ -13,7 +13,7 @@ fn lost(python: &Path, example_name: &str, frequency: &str, arguments: &[&str]) 
     let mut command = vec![python.as_os_str(), program.as_os_str()];
     command.extend(arguments.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
     let output = run(&mut place.record_to("out.pronk", &["--engine", "signal", "-F", frequency], command));
-    assert!(output.status.success(), "{example_name}: {}", text(&output.stderr));
+    assert!(output.status.success(), "{example_name}: {}: {}", output.status, text(&output.stderr));
     let quality = place.read_profile("out.pronk").quality;
     assert!(quality.samples > 100, "{example_name}: {}", text(&output.stderr));
     (quality.lost, quality.samples)

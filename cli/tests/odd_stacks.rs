@@ -14,10 +14,10 @@ fn has_chain(folded: &Folded, chain: &[&str]) -> u64 {
 }
 
 /// What is somewhere on a stack, by chains of Python functions. Special methods are named without their class on 3.9 and
-/// 3.10 where there are no stubs.
+/// 3.10 with `--stubs off`.
 const CHAINS: [&[&str]; 15] = [
     &["in_generators", "delegating", "generator", "burn"],
-    &["consumer", "asynchronous_generator", "burn"],
+    &["asynchronous_generator", "burn"],
     &["in_comparison", "__lt__", "burn"],
     &["in_finalizer", "__del__", "burn"],
     &["in_ctypes_callback", "called_from_c", "burn"],

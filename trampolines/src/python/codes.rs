@@ -114,9 +114,9 @@ pub unsafe fn describe_known(codes: &Codes, walker: &Walker, ring: &RingWriter, 
 }
 
 fn write_function(ring: &RingWriter, number: u32, function: &Function<'_>) -> Option<()> {
-    let lines = match function.line_table.len() as u64 {
-        size if size <= LONGEST_LINE_TABLE => function.line_table,
-        _ => &[],
+    let (lines, format) = match function.line_table.len() as u64 {
+        size if size <= LONGEST_LINE_TABLE => (function.line_table, function.line_table_format),
+        _ => (&[][..], LineTableFormat::None),
     };
     let texts = [function.module, function.qualname, function.file, lines];
     let size: usize = texts.iter().map(|text| text.len()).sum();
@@ -125,7 +125,7 @@ fn write_function(ring: &RingWriter, number: u32, function: &Function<'_>) -> Op
     room.write_value(FunctionRecord {
         stub: number.into(),
         first_line: function.first_line,
-        line_table_format: if lines.is_empty() { LineTableFormat::None } else { function.line_table_format } as u32,
+        line_table_format: format as u32,
         module_size: function.module.len() as u32,
         qualname_size: function.qualname.len() as u32,
         file_size: function.file.len() as u32,
@@ -166,8 +166,10 @@ impl Describe<'_> {
         let (first_line, lines) = unsafe {
             let first_line = Straight.number(code.wrapping_add(first_line.into())).unwrap_or(0);
             let lines = Straight.word(line_table.wrapping_add(16)).filter(|size| *size <= LONGEST_LINE_TABLE);
-            (first_line, lines.unwrap_or(0) as usize)
+            (first_line, lines.map(|size| size as usize))
         };
+        let format = lines.map_or(LineTableFormat::None, |_| line_table_format);
+        let lines = lines.unwrap_or(0);
         let used = texts.used;
         let size = size_of::<RingRecord>() + size_of::<FunctionRecord>();
         let size = size.saturating_add(used).saturating_add(lines).next_multiple_of(8);
@@ -175,7 +177,7 @@ impl Describe<'_> {
         room.write_value(FunctionRecord {
             stub: number.into(),
             first_line: u32::try_from(first_line).unwrap_or(0),
-            line_table_format: if lines > 0 { line_table_format as u32 } else { LineTableFormat::None as u32 },
+            line_table_format: format as u32,
             module_size: module,
             qualname_size: qualname,
             file_size: file,

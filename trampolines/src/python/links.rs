@@ -26,6 +26,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether the frame has not gone past its first instruction.
+    fn is_at_start(&self) -> bool {
+        self.code != 0 && (self.instruction == NO_INSTRUCTION || self.instruction == 0)
+    }
+
     /// Whether this is the same place in the same frame as another link.
     pub fn is_same(&self, other: &Link) -> bool {
         let words = |link: &Link| (link.address, link.code, link.instruction, link.check);
@@ -58,6 +63,9 @@ pub struct Walked {
 /// The first instructions of `_PyEval_EvalFrameDefault` in which 3.11 and 3.12 have linked a `_PyCFrame` that does not have
 /// its frame yet, in bytes: 80 to 110 in the builds that were measured.
 const PROLOGUE: u64 = 256;
+
+/// More than the size of `_PyEval_EvalFrameDefault` in any build, in bytes.
+const EVALUATOR: u64 = 128 << 10;
 
 /// How to walk the frames of an interpreter.
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +100,12 @@ impl Walker {
         if in_prologue && matches!(self.layout.links.newest, Newest::CFrame { .. }) {
             return torn(0);
         }
+        // From 3.11 on the evaluator pushes frames itself (`DISPATCH_INLINED`, Python/ceval_macros.h), and a compiler may
+        // have it link the new frame to the thread before it links that to its caller.
+        let may_push = pc.wrapping_sub(self.evaluator) < EVALUATOR && self.layout.links.chunks.is_some();
         let mut count = 0;
         // SAFETY: as promised by the caller: what is read are the thread's own frames and their code objects.
-        let found = unsafe { self.walk_links(&memory, thread, last, links, &mut count) };
+        let found = unsafe { self.walk_links(&memory, thread, may_push, last, links, &mut count) };
         Walked { count, ..found.unwrap_or(torn(count)) }
     }
 
@@ -104,6 +115,7 @@ impl Walker {
         &self,
         memory: &impl Memory,
         thread: u64,
+        may_push: bool,
         last: Option<u64>,
         links: &mut [Link],
         count: &mut usize,
@@ -120,6 +132,10 @@ impl Walker {
                     (memory.word(at_of(c_frame, frame))?, c_frame)
                 }
             };
+            // One that has not executed anything yet may be about to be linked to its caller.
+            if may_push && frame != 0 && self.link(memory, frame)?.is_some_and(|link| link.is_at_start()) {
+                return None;
+            }
             while frame != 0 {
                 if !frame.is_multiple_of(8) {
                     return None;
