@@ -236,7 +236,7 @@ impl From<Mode> for profile::Mode {
 /// When functions run through their stubs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stubs {
-    /// As the engine needs it: full with perf, off with signal
+    /// As the engine needs it: full with perf; with signal on CPython 3.9 and 3.10 only
     Auto,
     /// Always
     Full,

@@ -21,8 +21,7 @@ fn shares_are_within_two_points_of_the_truth() {
         let place = Place::new();
         let program = example("known_answer.py");
         let command = [interpreter.path.as_os_str(), program.as_os_str(), "--seconds".as_ref(), "5".as_ref()];
-        // With stubs, functions have their qualified names on 3.9 and 3.10, too.
-        let options = ["-F", "999", "--engine", engine, "--stubs", "full"];
+        let options = ["-F", "999", "--engine", engine];
         let output = run(&mut place.record_to("x.folded", &options, command));
         assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
         let truth: Truth = serde_json::from_slice(&output.stdout).unwrap();

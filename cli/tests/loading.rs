@@ -147,11 +147,7 @@ fn pythons_that_pythons_start_are_profiled_too() {
             let place = Place::new();
             let who = format!("{interpreter} {way}");
             let command = [path(&interpreter.path), path(&starts), way];
-            // The signal engine reads the frames of one interpreter in each thread up to 3.11.
-            let one_in_a_thread = way == "subinterpreter" && interpreter.python.minor <= 11;
-            let engine = if one_in_a_thread { "perf" } else { "auto" };
-            let options = ["--native", "python", "--engine", engine];
-            let folded = record(&place, &who, &mut place.record_to("out.folded", &options, command));
+            let folded = record(&place, &who, &mut python_only(&place, command));
             assert_has(&folded, &[&["in_parent", "in_child"], more].concat(), &who);
         }
     }

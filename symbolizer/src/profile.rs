@@ -78,7 +78,7 @@ pub struct Meta {
     pub engine: String,
     /// What drove the engine, and why, in words.
     pub driver: String,
-    /// Whether stubs were on, such as `full`.
+    /// Whether stubs were on: `full`, `off`, or `auto` (on CPython 3.9 and 3.10).
     pub stubs: String,
     /// Which native frames are shown if nothing else is asked for.
     pub native: NativeFrames,

@@ -12,7 +12,7 @@
 //! - `mode`: which moments of a thread were sampled: `cpu` (on a processor), `wall` (all) or `gil` (holding the
 //!   interpreter's lock).
 //! - `event`, `engine`, `driver`, `stubs`: what caused a sample, how samples were taken (`perf` or `signal`), the same in
-//!   words with the reason, whether stubs were on.
+//!   words with the reason, whether stubs were on: `full`, `off`, or `auto` (on CPython 3.9 and 3.10).
 //! - `exit`: how the command ended, in words.
 //! - `native`: which native frames the report counts: `python` (none), `extensions` or `all`.
 //! - `thread`: the name of the threads that the report is limited to, or `null`.

@@ -136,7 +136,12 @@ fn meta(arguments: &RecordArguments, recording: &Recording, session: &Session) -
         event: event.to_owned(),
         engine: engine.to_owned(),
         driver: session.engine(),
-        stubs: if session.stubs() { "full" } else { "off" }.to_owned(),
+        stubs: match arguments.stubs {
+            Stubs::Off => "off",
+            Stubs::Auto if engine == "signal" => "auto",
+            Stubs::Auto | Stubs::Full | Stubs::Windowed => "full",
+        }
+        .to_owned(),
         native: arguments.native.into(),
         exit: recording.exit.map_or_else(|| "still running".to_owned(), in_words),
     }
