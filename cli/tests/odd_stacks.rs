@@ -43,9 +43,12 @@ fn they_are_complete_and_the_program_is_not_disturbed() {
     assert!(compiled.status.success(), "{}", text(&compiled.stderr));
     for interpreter in interpreters().into_iter().flatten() {
         let program = fixture("odd_stacks/odd.py");
-        let command = [interpreter.path.as_os_str(), program.as_os_str(), "0.1".as_ref(), library.as_os_str()];
+        let command = [interpreter.path.as_os_str(), program.as_os_str(), "0.06".as_ref(), library.as_os_str()];
         let plain = run(Command::new(command[0]).args(&command[1..]));
-        for (stubs, driver) in [("off", "perf"), ("full", "perf"), ("off", "timer")] {
+        let every_way = [("off", "perf"), ("full", "perf"), ("off", "timer")];
+        // Every version once, and the oldest, the newest and one between in every way.
+        let ways = if [9, 12, 15].contains(&interpreter.python.minor) { &every_way[..] } else { &every_way[..1] };
+        for &(stubs, driver) in ways {
             let place = Place::new();
             let mut record =
                 place.record_to("out.folded", &["-F", "2000", "--engine", "signal", "--stubs", stubs], command);
@@ -71,7 +74,7 @@ fn they_are_complete_and_the_program_is_not_disturbed() {
             let alone = folded.samples(|stack| {
                 stack.iter().any(|frame| frame.starts_with("native_burn")) && only_python(stack).is_empty()
             });
-            assert!(native > 50 && native == alone, "{alone} of {native} of a thread without Python: {what}");
+            assert!(native > 20 && native == alone, "{alone} of {native} of a thread without Python: {what}");
         }
     }
 }

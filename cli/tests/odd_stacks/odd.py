@@ -118,13 +118,13 @@ def in_exceptions():
 
 
 def short_lived(results):
-    sum(range(2000))
+    sum(range(20_000))
     results.append(1)
 
 
 def in_short_threads():
     results = []
-    for _ in range(300):
+    for _ in range(100):
         threads = [threading.Thread(target=short_lived, args=(results,)) for _ in range(4)]
         for thread in threads:
             thread.start()

@@ -42,18 +42,23 @@ impl SampledThread {
     pub(super) fn start_pace(&mut self, capture: &Capture) {
         let cpu_ns = sys::thread_cpu_ns();
         let now = sys::monotonic_ns();
-        let started_ns = if capture.mode == Mode::Wall { now } else { cpu_ns };
         let random = now ^ (self.tid as u64).rotate_left(32) | 1;
-        self.pace = Pace { started_ns, last_cpu_ns: cpu_ns, stretched: 1, random, ..Pace::default() };
+        self.pace = Pace { last_cpu_ns: cpu_ns, stretched: 1, random, ..Pace::default() };
+        // The first period began at random before, so that threads that live for less than one are not left out.
+        let before = self.pace.random() % capture.settings.period_ns.max(1);
+        let clock = if capture.mode == Mode::Wall { now } else { cpu_ns };
+        self.pace.started_ns = clock.wrapping_sub(before);
     }
 
     /// Sets the driver going.
     pub(super) fn start_driver(&mut self, capture: &Capture) {
         let Some(driver) = &self.driver else { return };
-        if driver.event.is_none() {
-            let interval = irregular(&mut self.pace, capture.settings.period_ns);
-            driver.timer.set(interval, interval);
-        }
+        let period_ns = capture.settings.period_ns.max(1);
+        let interval = match driver.event {
+            Some(_) => 0,
+            None => irregular(&mut self.pace, period_ns),
+        };
+        driver.timer.set(1 + self.pace.random() % period_ns, interval);
     }
 
     /// Ends the driver: no more signals come.
@@ -74,12 +79,9 @@ impl SampledThread {
             self.set_timer(capture, ran_ns);
         }
         let clock = if capture.mode == Mode::Wall { now_ns } else { cpu_ns };
-        let passed = clock.saturating_sub(self.pace.started_ns) / period_ns;
+        // The beginning may lie before the clock's own.
+        let passed = clock.wrapping_sub(self.pace.started_ns) / period_ns;
         let mut weight = passed.saturating_sub(self.pace.accounted);
-        if by_event {
-            // Each signal of an event's is a period, as the event counts them.
-            weight = weight.max(1);
-        }
         if weight == 0 || now_ns < self.pace.not_before_ns {
             return (Due::Nothing, 0);
         }
