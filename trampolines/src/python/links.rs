@@ -159,10 +159,23 @@ impl Walker {
                     }
                 }
                 let border = match (layout.border, layout.newest) {
-                    (Border::Flag(flag), Newest::CFrame { previous, .. }) if memory.byte(at_of(frame, flag))? != 0 => {
-                        let here = c_frame;
-                        c_frame = memory.word(at_of(c_frame, previous))?;
-                        Some(here)
+                    (Border::Flag(flag), Newest::CFrame { frame: current, previous, .. })
+                        if memory.byte(at_of(frame, flag))? != 0 =>
+                    {
+                        let below = match c_frame {
+                            0 => return None,
+                            c_frame => memory.word(at_of(c_frame, previous))?,
+                        };
+                        // What waits for the generator into which an exception is thrown is linked by hand, with the
+                        // flag of when it was resumed last (`_gen_throw`, Objects/genobject.c, 3.11): no call of the
+                        // evaluator has begun with it. One that has was linked to the newest frame of the call below.
+                        if below != 0 && memory.word(at_of(below, current))? == older {
+                            let here = c_frame;
+                            c_frame = below;
+                            Some(here)
+                        } else {
+                            None
+                        }
                     }
                     _ => border,
                 };
