@@ -9,7 +9,7 @@ use common::python::{Folded, fixture, interpreters};
 use common::{Place, run, text};
 use pronk_bench::interpreter::Interpreter;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FREQUENCY: u64 = 20_000;
@@ -52,7 +52,7 @@ fn impossible(stack: &[String], edges: &HashMap<String, Vec<String>>) -> Option<
     }
 }
 
-fn check(interpreter: &Interpreter, python: &PathBuf, way: &str, stubs: &str) {
+fn check(interpreter: &Interpreter, python: &Path, way: &str, stubs: &str) {
     let place = Place::new();
     let program = fixture("torn_stacks/trees.py");
     let seconds = (samples() as f64 / FREQUENCY as f64).to_string();
@@ -108,7 +108,7 @@ fn greenlets() {
             eprintln!("SKIPPED: {interpreter} has no greenlet in {}", packages.display());
             continue;
         }
-        // SAFETY of the environment: the tests of this file set it to what each child needs, by a script.
+        // A script, so that only this interpreter sees the packages.
         let place = Place::new();
         let python = place.file("python");
         let script =

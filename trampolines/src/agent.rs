@@ -1,6 +1,6 @@
 //! The library that is loaded into a target: what the loader runs, what it exports, and what becomes of a panic.
 
-use crate::capture::{self, Main, interpose, program_action};
+use crate::capture::{self, Main, interpose, program_action, writes};
 use crate::python;
 use core::ffi::{c_int, c_void};
 
@@ -10,6 +10,7 @@ use core::ffi::{c_int, c_void};
 static ON_LOAD: extern "C" fn() = on_load;
 
 extern "C" fn on_load() {
+    writes::prepare();
     python::start();
 }
 
@@ -55,6 +56,16 @@ pub unsafe extern "C" fn sigaction(signal: c_int, new: *const libc::sigaction, o
 pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
     // SAFETY: as promised by the caller.
     unsafe { program_action::signal(signal, handler) }
+}
+
+/// [`writes::write`], in front of the C library's.
+///
+/// # Safety
+/// As for write(2).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
+    // SAFETY: as promised by the caller.
+    unsafe { writes::write(file, bytes, size) }
 }
 
 /// [`python::install`], for callers that hold the interpreter's lock.

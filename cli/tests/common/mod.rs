@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod python;
+pub mod signal;
 
 use pronk_symbolizer::file;
 use pronk_symbolizer::profile::*;

@@ -55,6 +55,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     if thread.generation != sys::fork_generation() {
         return;
     }
+    thread.signals = thread.signals.wrapping_add(1);
     // SAFETY: the kernel passes the context of what was interrupted.
     let registers = unsafe { registers_of(&*context.cast::<libc::ucontext_t>()) };
     Handler { capture, thread, registers }.run();
@@ -156,7 +157,7 @@ impl Handler<'_> {
         self.write(&ring, weight, flags, (walked.count, known), states);
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
-        self.thread.leave_time(self.capture, started_ns, took_ns);
+        self.thread.leave_time(self.capture, took_ns);
     }
 
     /// Walks the thread's frame links into its array; also how many links are older than those, and known.

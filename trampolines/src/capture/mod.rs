@@ -5,7 +5,7 @@
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `memory` reads what may not be there.
-//! - [`program_action`] is what the program itself wants done about the signal.
+//! - [`program_action`] is what the program itself wants done about the signal; [`writes`] go on that it cuts short.
 //!
 //! Nothing that a handler calls takes a lock, allocates, or leaves errno changed.
 
@@ -18,6 +18,7 @@ mod pace;
 pub mod program_action;
 mod stack;
 mod thread;
+pub mod writes;
 
 pub use thread::Main;
 

@@ -93,11 +93,17 @@ impl SampledThread {
         (Due::Sample(u32::try_from(weight).unwrap_or(u32::MAX)), held_back)
     }
 
-    /// After a sample that took long, leaves the thread time of its own: never more than a quarter goes to samples, however
-    /// short the period is.
-    pub(super) fn leave_time(&mut self, capture: &Capture, started_ns: u64, took_ns: u64) {
-        if took_ns > capture.settings.period_ns / 4 {
-            self.pace.not_before_ns = started_ns.saturating_add(took_ns.saturating_mul(4));
+    /// After a sample that took long, leaves the thread time of its own: never more than a quarter of it goes to samples,
+    /// however short the period is.
+    pub(super) fn leave_time(&mut self, capture: &Capture, took_ns: u64) {
+        let quarter = capture.settings.period_ns / 4;
+        if took_ns <= quarter {
+            return;
+        }
+        // On the clock it also took the time in which other threads ran.
+        let used_ns = sys::thread_cpu_ns().saturating_sub(self.pace.last_cpu_ns);
+        if used_ns > quarter {
+            self.pace.not_before_ns = sys::monotonic_ns().saturating_add(used_ns.saturating_mul(3));
         }
     }
 

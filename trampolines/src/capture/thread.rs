@@ -41,6 +41,8 @@ pub struct SampledThread {
     pub sequence: u32,
     /// How long the handler ran for the last sample, in nanoseconds.
     pub handler_ns: u32,
+    /// How often the handler ran.
+    pub signals: u32,
     /// How often the sample that is due was found torn.
     pub retakes: u32,
     /// Room for the texts of code objects.
@@ -97,6 +99,7 @@ impl SampledThread {
                 anchors: Anchors::default(),
                 sequence: 0,
                 handler_ns: 0,
+                signals: 0,
                 retakes: 0,
                 texts: MaybeUninit::uninit(),
             });

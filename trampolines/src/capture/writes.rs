@@ -1,0 +1,55 @@
+//! Writes that our signal has cut short go on.
+//!
+//! A signal that arrives while write(2) waits for room in a pipe has it return how much it has written so far, SA_RESTART or
+//! not (signal(7), "Interruption of system calls"). Programs should go on with the rest, and not all do: with
+//! `PYTHONUNBUFFERED`, CPython's text files pass over it (Modules/_io/textio.c). So the agent stands before the C library's
+//! `write`, and goes on where our handler ran meanwhile.
+
+use super::thread::SampledThread;
+use crate::lock::Once;
+use crate::sys;
+use core::ffi::{c_int, c_void};
+
+type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
+
+/// The C library's `write`.
+fn real() -> Option<Write> {
+    static REAL: Once<Option<Write>> = Once::new();
+    // SAFETY: the symbol is the function of that type.
+    *REAL.get_or(|| sys::next_symbol(c"write").map(|symbol| unsafe { core::mem::transmute(symbol) }))
+}
+
+/// Finds the C library's function, before a signal handler of the program's may want to write.
+pub fn prepare() {
+    let _found = real();
+}
+
+/// How often our handler ran in the calling thread.
+fn signals() -> Option<u32> {
+    // SAFETY: the thread's own, and stays while it runs; the handler changes the number between two reads at most.
+    SampledThread::of_this_thread().map(|thread| unsafe { (&raw const (*thread.as_ptr()).signals).read_volatile() })
+}
+
+/// Stands for `write(2)`.
+///
+/// # Safety
+/// As for that.
+pub unsafe fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
+    let Some(real) = real() else { return -1 };
+    let mut before = signals();
+    // SAFETY: as promised by the caller.
+    let mut result = unsafe { real(file, bytes, size) };
+    let mut written = 0_usize;
+    while let Ok(now) = usize::try_from(result) {
+        written = written.saturating_add(now);
+        let after = signals();
+        if now == 0 || written >= size || after == before {
+            break;
+        }
+        before = after;
+        // SAFETY: the rest of the caller's bytes.
+        result = unsafe { real(file, bytes.byte_add(written), size.wrapping_sub(written)) };
+    }
+    // What was written counts, whatever became of the rest: the next write will tell.
+    if written > 0 { written as isize } else { result }
+}
