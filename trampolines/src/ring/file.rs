@@ -72,6 +72,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         period_ns: identity.period_ns,
         forked_from: identity.forked_from,
         name: sys::thread_name(),
+        pid_namespace: sys::pid_namespace(),
         head: RingLine(AtomicU64::new(0)),
         tail: RingLine(AtomicU64::new(0)),
         stop: AtomicU64::new(0),
@@ -120,6 +121,8 @@ mod tests {
         let header = writer.header();
         assert_eq!((header.magic, header.token, header.capacity), (RING_MAGIC, token.0, 4096));
         assert_eq!((header.pid, header.forked_from), (std::process::id(), 7));
+        let namespace = std::fs::metadata("/proc/self/ns/pid").unwrap();
+        assert_eq!(header.pid_namespace, std::os::unix::fs::MetadataExt::ino(&namespace));
         let file = std::fs::metadata(directory.path().join(format!("{token}.ring"))).unwrap();
         assert_eq!(file.len(), RING_DATA as u64 + 4096);
         let missing = CString::new("/nonexistent").unwrap();

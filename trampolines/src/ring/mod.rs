@@ -177,6 +177,16 @@ impl RingReader {
         self.ring.header()
     }
 
+    /// Up to which position it has read.
+    pub fn position(&self) -> u64 {
+        self.tail
+    }
+
+    /// Up to which position there are records, finished or begun, as the writers say.
+    pub fn written(&self) -> u64 {
+        self.ring.head()
+    }
+
     /// Copies the next record's contents, without its [`RingRecord`], into a buffer; the record's kind, as the writer has
     /// put it. `None` when there is no finished record.
     ///
