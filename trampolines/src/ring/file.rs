@@ -72,6 +72,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         period_ns: identity.period_ns,
         forked_from: identity.forked_from,
         name: sys::thread_name(),
+        pid_namespace: sys::pid_namespace(),
         head: RingLine(AtomicU64::new(0)),
         tail: RingLine(AtomicU64::new(0)),
         stop: AtomicU64::new(0),
@@ -95,5 +96,36 @@ unsafe fn write_header(base: NonNull<u8>, header: RingHeader) {
         base.cast::<RingHeader>().write(RingHeader { magic: [0; 8], ..header });
         fence(Ordering::Release);
         base.cast::<[u8; 8]>().as_ptr().write_volatile(RING_MAGIC);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::format;
+
+    #[test]
+    fn a_new_ring_says_whose_it_is_and_its_file_is_as_large_as_it_will_ever_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = CString::new(directory.path().to_str().unwrap()).unwrap();
+        let identity = Identity {
+            python_hexversion: 0x030d_00f0,
+            evaluator: 0x1234,
+            signal: 23,
+            driver: Driver::Timer,
+            period_ns: 1000,
+            forked_from: 7,
+        };
+        let (writer, token) = create(&path, 4096, &identity).unwrap();
+        let header = writer.header();
+        assert_eq!((header.magic, header.token, header.capacity), (RING_MAGIC, token.0, 4096));
+        assert_eq!((header.pid, header.forked_from), (std::process::id(), 7));
+        let namespace = std::fs::metadata("/proc/self/ns/pid").unwrap();
+        assert_eq!(header.pid_namespace, std::os::unix::fs::MetadataExt::ino(&namespace));
+        let file = std::fs::metadata(directory.path().join(format!("{token}.ring"))).unwrap();
+        assert_eq!(file.len(), RING_DATA as u64 + 4096);
+        let missing = CString::new("/nonexistent").unwrap();
+        assert_eq!(create(&missing, 4096, &identity).unwrap_err().errno, libc::ENOENT);
     }
 }

@@ -112,6 +112,18 @@ pub fn parent_process_id() -> u32 {
     unsafe { libc::getppid() as u32 }
 }
 
+/// The inode of this process's pid namespace (pid_namespaces(7)); 0 where there is no `/proc` that tells.
+pub fn pid_namespace() -> u64 {
+    // SAFETY: `stat` is plain data for which zeros are a valid value, and stat fills it if it succeeds.
+    unsafe {
+        let mut stat: libc::stat = core::mem::zeroed();
+        match libc::stat(c"/proc/self/ns/pid".as_ptr(), &mut stat) {
+            0 => stat.st_ino,
+            _ => 0,
+        }
+    }
+}
+
 /// The id of the calling thread.
 pub fn thread_id() -> i32 {
     // SAFETY: gettid has no preconditions. The C library has it under its own name from glibc 2.30 on only.

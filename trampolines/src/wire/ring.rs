@@ -89,6 +89,8 @@ pub struct RingHeader {
     pub forked_from: u64,
     /// The kernel's name of the process, filled up with zeros.
     pub name: [u8; 16],
+    /// The inode of the process's pid namespace (`/proc/self/ns/pid`), or 0 where it could not be found out.
+    pub pid_namespace: u64,
 
     /// Up to which position writers have reserved room.
     pub head: RingLine,

@@ -1,5 +1,6 @@
 //! Makes a recording of what the rings of a session say.
 
+use super::owner::Owner;
 use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawThread};
 use super::replay::Replay;
 use super::rings::Ring;
@@ -42,7 +43,7 @@ pub(super) struct Assembler {
     samples: Vec<Sample>,
     losses: Losses,
     handler_ns: Vec<u32>,
-    /// The CPU time of threads that have begun and ended; `None` once one of them did not say.
+    /// The CPU time of threads that were sampled and are no longer; `None` once it is not known of one of them.
     cpu_time: Option<Duration>,
     /// What was wrong, in words.
     pub(super) notes: Vec<String>,
@@ -52,7 +53,7 @@ pub(super) struct Assembler {
 #[derive(Debug)]
 pub(super) struct Sampled {
     pub(super) token: Token,
-    pub(super) pid: u32,
+    pub(super) owner: Owner,
     /// CPython's `PY_VERSION_HEX`.
     hexversion: u32,
     evaluator_start: Address,
@@ -88,10 +89,10 @@ impl Assembler {
         }
     }
 
-    /// A process has made its ring. `parent` is the process that it was forked from, if that is known.
-    pub(super) fn begin(&mut self, ring: &Ring, is_fork: bool) -> Sampled {
+    /// A process has made its ring. `is_fork` says that it was forked from one that is sampled.
+    pub(super) fn begin(&mut self, ring: &Ring, owner: Owner, is_fork: bool) -> Sampled {
         let header = ring.header();
-        let (pid, parent) = (header.pid, header.parent_pid);
+        let (pid, parent) = (owner.pid, owner.parent(header.parent_pid));
         let time = MonotonicNs(header.created_ns);
         let name = records::text(&header.name);
         // A child that was executed was forked before.
@@ -104,7 +105,7 @@ impl Assembler {
         self.processes.set_python(pid, header.python_hexversion);
         Sampled {
             token: ring.token(),
-            pid,
+            owner,
             hexversion: header.python_hexversion,
             evaluator_start: Address(header.evaluator),
             evaluator: None,
@@ -136,9 +137,16 @@ impl Assembler {
         }
     }
 
-    /// A process writes no more.
-    pub(super) fn end(&mut self, ring: &Ring) {
+    /// No more of a ring is read. `is_over` says that its process writes no more either.
+    pub(super) fn end(&mut self, process: &mut Sampled, ring: &Ring, is_over: bool) {
         let header = ring.header();
+        let pid = process.owner.pid;
+        // The process ended while it was writing a sample. Whatever came behind it cannot be read either.
+        self.losses.lost = self.losses.lost.saturating_add(u64::from(is_over && ring.unread() > 0));
+        for (tid, thread) in std::mem::take(&mut process.threads) {
+            let cpu_ns = if is_over { None } else { cpu_ns_of(pid, process.owner.tid(tid)) };
+            self.add_cpu_time(thread.started_cpu_ns, cpu_ns);
+        }
         let add = |sum: &mut u64, counter: &std::sync::atomic::AtomicU64| {
             *sum = sum.saturating_add(counter.load(Ordering::Relaxed));
         };
@@ -149,8 +157,13 @@ impl Assembler {
         add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
         let status = header.status.load(Ordering::Relaxed);
         if RingStatus::from_raw(status) == Some(RingStatus::SignalTaken) {
-            self.notes
-                .push(format!("process {} took the signal for itself, and was not sampled from then on", header.pid));
+            self.notes.push(format!("process {pid} took the signal for itself, and was not sampled from then on"));
+        }
+        let other_driver = header.other_driver.load(Ordering::Relaxed);
+        if other_driver > 0 {
+            self.notes.push(format!(
+                "{other_driver} threads of process {pid} were refused a perf event, and were driven by timers"
+            ));
         }
     }
 
@@ -161,8 +174,9 @@ impl Assembler {
         }
         process.names_at = Some(time);
         for tid in process.threads.keys() {
-            if let Some(name) = name_of(process.pid, *tid) {
-                self.processes.rename(process.pid, *tid, name, time);
+            let (pid, tid) = (process.owner.pid, process.owner.tid(*tid));
+            if let Some(name) = name_of(pid, tid) {
+                self.processes.rename(pid, tid, name, time);
             }
         }
     }
@@ -195,27 +209,35 @@ impl Assembler {
 
     fn thread_starts(&mut self, process: &mut Sampled, thread: &RawThread) {
         let time = MonotonicNs(thread.time_ns);
-        if thread.tid != process.pid && !process.threads.contains_key(&thread.tid) {
-            self.processes.fork(process.pid, thread.tid, process.pid, process.pid, time);
+        let (pid, tid) = (process.owner.pid, process.owner.tid(thread.tid));
+        if tid != pid && !process.threads.contains_key(&thread.tid) {
+            self.processes.fork(pid, tid, pid, pid, time);
         }
         let sampled = self.thread(process, thread.tid, time);
         sampled.started_cpu_ns = Some(thread.cpu_ns);
-        self.processes.rename(process.pid, thread.tid, thread.name.clone(), time);
+        self.processes.rename(pid, tid, thread.name.clone(), time);
     }
 
     fn thread_ends(&mut self, process: &mut Sampled, thread: &RawThread) {
         let time = MonotonicNs(thread.time_ns);
-        self.processes.rename(process.pid, thread.tid, thread.name.clone(), time);
+        let (pid, tid) = (process.owner.pid, process.owner.tid(thread.tid));
+        process.owner.forget(thread.tid);
+        self.processes.rename(pid, tid, thread.name.clone(), time);
         let started = process.threads.remove(&thread.tid).and_then(|sampled| sampled.started_cpu_ns);
-        let ran = started.map(|started| Duration::from_nanos(thread.cpu_ns.saturating_sub(started)));
+        self.add_cpu_time(started, Some(thread.cpu_ns));
+        self.processes.exit(pid, tid, time);
+    }
+
+    /// Adds the CPU time of a thread, from what it had when it began and when it ended.
+    fn add_cpu_time(&mut self, started_ns: Option<u64>, ended_ns: Option<u64>) {
+        let ran = started_ns.zip(ended_ns).map(|(started, ended)| Duration::from_nanos(ended.saturating_sub(started)));
         self.cpu_time = self.cpu_time.zip(ran).and_then(|(sum, ran)| sum.checked_add(ran));
-        self.processes.exit(process.pid, thread.tid, time);
     }
 
     fn thread<'p>(&mut self, process: &'p mut Sampled, tid: u32, time: MonotonicNs) -> &'p mut SampledThread {
-        let pid = process.pid;
         let border_below_each = process.hexversion < FIRST_WITH_BORDERS;
         process.threads.entry(tid).or_insert_with(|| {
+            let (pid, tid) = (process.owner.pid, process.owner.tid(tid));
             let id = self.processes.thread(pid, tid, time);
             if let Some(name) = name_of(pid, tid) {
                 self.processes.rename(pid, tid, name, time);
@@ -229,11 +251,11 @@ impl Assembler {
     fn map(&mut self, process: &mut Sampled, lines: Vec<MapsLine>, time: MonotonicNs) -> bool {
         let mut changed = false;
         for line in lines {
-            let mapped = Mapped { pid: process.pid, range: line.range.clone(), offset: line.offset };
+            let mapped = Mapped { pid: process.owner.pid, range: line.range.clone(), offset: line.offset };
             let image = self.published.image(&line.file, &mapped, &mut self.modules);
             let mapping = Mapping::new(line.range, line.offset, image);
-            if !self.processes.mappings(process.pid).has_like(&mapping) {
-                self.processes.map(process.pid, mapping, time);
+            if !self.processes.mappings(process.owner.pid).has_like(&mapping) {
+                self.processes.map(process.owner.pid, mapping, time);
                 changed = true;
             }
         }
@@ -249,13 +271,13 @@ impl Assembler {
             return false;
         }
         process.looked_up = Some(time);
-        let lines = maps::read(process.pid);
+        let lines = maps::read(process.owner.pid);
         self.map(process, lines, time)
     }
 
     fn sample(&mut self, process: &mut Sampled, sample: &RawSample) {
         let time = MonotonicNs(sample.time_ns);
-        if self.processes.mappings(process.pid).find(sample.registers.pc).is_none() {
+        if self.processes.mappings(process.owner.pid).find(sample.registers.pc).is_none() {
             self.look_up_mappings(process, time);
         }
         self.thread(process, sample.tid, time);
@@ -290,7 +312,7 @@ impl Assembler {
         let kernel = sample.kernel();
         let (mut unchanged_from, mut links_kept) = (whole.unchanged_from, whole.links_kept);
         let merged = loop {
-            let mappings = self.processes.mappings(process.pid);
+            let mappings = self.processes.mappings(process.owner.pid);
             let start = process.evaluator_start;
             let modules = &mut self.modules;
             let evaluator = process.evaluator.get_or_insert_with(|| Evaluator::find(start, &mappings, modules));
@@ -327,6 +349,12 @@ impl Assembler {
         let code = (link.code != 0).then(|| self.code(process, link.code.into()));
         Link { code, instruction: link.instruction, address: link.address }
     }
+}
+
+/// The CPU time that a thread has used so far, in nanoseconds (Documentation/scheduler/sched-stats.rst).
+fn cpu_ns_of(pid: u32, tid: u32) -> Option<u64> {
+    let statistics = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).ok()?;
+    statistics.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The name that a thread has now.

@@ -3,6 +3,7 @@
 //! One thread finds the rings, reads them, and puts the samples together.
 
 mod assembler;
+mod owner;
 mod records;
 mod replay;
 mod rings;
@@ -13,19 +14,16 @@ use crate::recorder::Recorded;
 use crate::recording::{Event, now};
 use assembler::{Assembler, Sampled};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pronk_trampolines::wire::Mode;
+use pronk_trampolines::wire::{Mode, RingRecord};
 use rings::{Ring, RingDirectory};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long the reader sleeps between two looks at the rings, in milliseconds. A ring has room for a second or more.
 const ROUND_MS: u16 = 10;
-/// The most records of one ring that are read in a round, so that one process cannot keep the others waiting.
-const MOST_RECORDS: usize = 100_000;
 
 /// The thread that reads rings.
 #[derive(Debug)]
@@ -85,29 +83,28 @@ fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
         let stopping = wait(stopped);
         if stopping {
             // What is written from now on is none of ours; what was begun is finished in a moment.
-            open.iter().for_each(|open| open.ring.header().stop.store(1, Ordering::Relaxed));
+            open.iter_mut().for_each(|open| open.ring.stop());
         }
         let (new, problems) = directory.new_rings();
         assembler.notes.extend(problems);
-        for ring in new {
+        for mut ring in new {
             if stopping {
-                ring.header().stop.store(1, Ordering::Relaxed);
+                ring.stop();
             }
             begin(ring, &mut open, &mut assembler, &mut contents);
         }
         open.retain_mut(|open| {
-            let was_over = is_over(open);
+            let was_over = !open.process.owner.is_alive();
             let went_on = drain(open, &mut assembler, &mut contents);
             assembler.look_up_names(&mut open.process, now());
             let ended = !went_on || was_over;
             if ended {
-                assembler.end(&open.ring);
-                open.ring.remove();
+                end(open, &mut assembler, was_over);
             }
             !ended
         });
         if stopping {
-            open.iter().for_each(|open| assembler.end(&open.ring));
+            open.iter_mut().for_each(|open| end(open, &mut assembler, false));
             return assembler.finish();
         }
     }
@@ -115,36 +112,44 @@ fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
 
 /// Begins to read a ring. One of the same process that was made before belongs to an image that is gone.
 fn begin(ring: Ring, open: &mut Vec<Open>, assembler: &mut Assembler, contents: &mut Vec<u8>) {
-    let (pid, from) = (ring.header().pid, ring.header().forked_from);
-    let is_fork = from != 0 && open.iter().any(|open| open.process.token.0 == from && open.process.pid != pid);
+    let owner = ring.owner();
+    let from = ring.header().forked_from;
+    let is_same = |open: &Open| open.process.owner.said() == owner.said();
+    let is_fork = from != 0 && open.iter().any(|open| open.process.token.0 == from && !is_same(open));
     open.retain_mut(|open| {
-        let is_gone = open.process.pid == pid;
+        let is_gone = is_same(open);
         if is_gone {
             drain(open, assembler, contents);
-            assembler.end(&open.ring);
-            open.ring.remove();
+            end(open, assembler, true);
         }
         !is_gone
     });
-    let process = assembler.begin(&ring, is_fork);
+    let process = assembler.begin(&ring, owner, is_fork);
     open.push(Open { ring, process });
 }
 
-/// Whether a ring's process is gone, and so writes no more.
-fn is_over(open: &Open) -> bool {
-    !Path::new(&format!("/proc/{}", open.process.pid)).exists()
+/// Reads no more of a ring. `is_over` says that the process writes no more either.
+fn end(open: &mut Open, assembler: &mut Assembler, is_over: bool) {
+    open.ring.stop();
+    assembler.end(&mut open.process, &open.ring, is_over);
+    open.ring.remove();
 }
 
-/// Reads what is finished in a ring. Whether it can be read on.
+/// Reads what is finished in a ring, and is there by now: one process cannot keep the others waiting. Whether it can be
+/// read on.
 fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>) -> bool {
-    for _ in 0..MOST_RECORDS {
+    open.ring.guard();
+    let mut left = open.ring.unread();
+    while left > 0 {
         match open.ring.read(contents) {
-            Ok(Some(kind)) => assembler.record(&mut open.process, kind, contents),
-            Ok(None) => return true,
+            Ok(Some(kind)) => {
+                assembler.record(&mut open.process, kind, contents);
+                left = left.saturating_sub((size_of::<RingRecord>() + contents.len()) as u64);
+            }
+            Ok(None) => break,
             Err(_) => {
-                assembler
-                    .notes
-                    .push(format!("the ring of process {} is damaged; its samples end there", open.process.pid));
+                let pid = open.process.owner.pid;
+                assembler.notes.push(format!("the ring of process {pid} is damaged; its samples end there"));
                 return false;
             }
         }

@@ -65,7 +65,7 @@ impl Replay {
         self.used = size;
         let links_kept = self.links_kept(sample);
         self.links.truncate(links_kept);
-        let new = sample.links().rev().take(MOST_LINKS);
+        let new = sample.links().rev().take(MOST_LINKS.saturating_sub(sample.links_kept));
         match self.border_below_each {
             true => self.links.extend(new.flat_map(|new| [BORDER, link(new)])),
             false => self.links.extend(new.map(&mut link)),
@@ -102,7 +102,10 @@ impl Replay {
 
     /// Has the last bytes be those up to an address, of which so many are to be as they were. Whether they can be.
     fn keep(&mut self, kept: usize, end: u64) -> bool {
-        self.bytes.resize(LONGEST_STACK, 0);
+        if self.bytes.is_empty() {
+            // Zeros that are not written take no memory until something else is.
+            self.bytes = vec![0; LONGEST_STACK];
+        }
         let shift = match self.end.checked_sub(end).map(usize::try_from) {
             _ if kept == 0 => 0,
             Some(Ok(shift)) if shift.saturating_add(kept) <= self.used => shift,

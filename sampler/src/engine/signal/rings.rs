@@ -2,9 +2,12 @@
 //!
 //! # Safety
 //! `unsafe` is needed to map a ring and to read it. A ring's file is the target's: what is in it is believed by nobody
-//! (`RingReader` checks each step). Its size is checked when it is mapped; whoever makes it shorter afterwards ends
-//! this process with SIGBUS. That only the user who runs both can do, since the directory is private.
+//! (`RingReader` checks each step). Reading what was cut off from it would end this process with SIGBUS, so its size is
+//! looked at before each round of reading. Only the user who runs both could cut it off between the two, since the
+//! directory is private. Reading by `pread` instead would be safe from that, but gives no order between what is read, and
+//! the writers' atomics rest on one.
 
+use super::owner::{Owner, Said};
 use pronk_trampolines::ring::{Damaged, RingReader};
 use pronk_trampolines::wire::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, Token};
 use std::collections::HashSet;
@@ -15,9 +18,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
 
 /// The largest ring that is mapped, in bytes of data.
-const LARGEST: u64 = 1 << 30;
+const LARGEST: u64 = 64 << 20;
 
 /// A ring that is mapped.
 #[derive(Debug)]
@@ -72,9 +76,38 @@ impl Ring {
         self.reader.header()
     }
 
+    /// Looks for the process that the ring belongs to.
+    pub(super) fn owner(&self) -> Owner {
+        let header = self.header();
+        Owner::find(Said { namespace: header.pid_namespace, pid: header.pid })
+    }
+
     /// The ring's token.
     pub(super) fn token(&self) -> Token {
         Token(self.header().token)
+    }
+
+    /// Has the target take no more samples.
+    pub(super) fn stop(&mut self) {
+        self.guard();
+        self.header().stop.store(1, Ordering::Relaxed);
+    }
+
+    /// If the file was cut off, puts empty memory of this process's in its place, where nothing can be read that is valid.
+    pub(super) fn guard(&mut self) {
+        // A file that was removed is as it was.
+        let is_cut = std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.len() < self.size as u64);
+        if is_cut {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            // SAFETY: it replaces the ring's own mapping, whole. What is read from it is believed by nobody.
+            unsafe { libc::mmap(self.base.as_ptr().cast(), self.size, access, flags, -1, 0) };
+        }
+    }
+
+    /// The bytes that have not been read, in records that are finished or begun.
+    pub(super) fn unread(&self) -> u64 {
+        self.reader.written().wrapping_sub(self.reader.position()).min(self.size as u64)
     }
 
     /// Copies the next record's contents into an empty buffer; its kind. See [`RingReader::read`].
@@ -175,5 +208,11 @@ mod tests {
         assert_eq!((found.len(), problems.len()), (1, 0));
         assert_eq!(found[0].read(&mut Vec::new()), Ok(None));
         assert_eq!(rings.new_rings().0.len(), 0);
+
+        // One that is cut off afterwards ends nobody.
+        OpenOptions::new().write(true).open(path("made.ring")).unwrap().set_len(0).unwrap();
+        found[0].stop();
+        assert_eq!(found[0].header().magic, [0; 8]);
+        assert_eq!((found[0].unread(), found[0].read(&mut Vec::new())), (0, Ok(None)));
     }
 }
