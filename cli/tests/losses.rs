@@ -16,6 +16,7 @@ fn lost(python: &Path, example_name: &str, frequency: &str, arguments: &[&str]) 
     assert!(output.status.success(), "{example_name}: {}: {}", output.status, text(&output.stderr));
     let quality = place.read_profile("out.pronk").quality;
     assert!(quality.samples > 100, "{example_name}: {}", text(&output.stderr));
+    assert_eq!(quality.notes, [""; 0], "{example_name}: nothing that was written could not be read");
     (quality.lost, quality.samples)
 }
 

@@ -76,12 +76,16 @@ fn differences(interpreter: &Interpreter, engine: &[&str], arguments: &[&str]) -
 
 /// Runs a program with each set of arguments on each version with both engines, and tells of every difference.
 fn assert_unnoticed(program: &str, variants: &[&[&str]]) {
+    assert_unnoticed_on(|_| true, program, variants);
+}
+
+/// The same on those versions, by their minor number, that are wanted.
+fn assert_unnoticed_on(wanted: impl Fn(u32) -> bool, program: &str, variants: &[&[&str]]) {
     let Some(interpreters) = interpreters() else { return };
     let program = fixture(program);
     let mut found = Vec::new();
-    for (interpreter, engine) in
-        interpreters.iter().flat_map(|interpreter| [PERF, SIGNAL].map(|engine| (interpreter, engine)))
-    {
+    let wanted = interpreters.iter().filter(|interpreter| wanted(interpreter.python.minor));
+    for (interpreter, engine) in wanted.flat_map(|interpreter| [PERF, SIGNAL].map(|engine| (interpreter, engine))) {
         for variant in variants {
             found.extend(differences(interpreter, engine, &[&[program.to_str().unwrap()], *variant].concat()));
         }
@@ -117,8 +121,15 @@ fn programs_end_as_without() {
 fn threads_and_handlers_at_exit_are_as_without() {
     assert_unnoticed(
         "unnoticed/endings.py",
-        &[&["threads"], &["daemons_at_exit"], &["thread_outlives_main"], &["handlers_at_exit"], &["unraisable"]],
+        &[&["threads"], &["thread_exits_by_itself"], &["thread_outlives_main"], &["handlers_at_exit"], &["unraisable"]],
     );
+}
+
+#[test]
+fn daemon_threads_at_exit_are_as_without() {
+    // CPython 3.10 has a fault of its own there: a daemon thread that waits for the interpreter's lock may get it once the
+    // interpreter's state is gone (take_gil in Python/ceval_gil.h). Plain runs crash, too: 2 of 600 on a loaded machine.
+    assert_unnoticed_on(|minor| minor != 10, "unnoticed/endings.py", &[&["daemons_at_exit"]]);
 }
 
 #[test]

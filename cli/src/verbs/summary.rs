@@ -84,7 +84,7 @@ fn quality(quality: &Quality) -> Vec<String> {
     let counted = [
         ("samples lost because a buffer was full (try a lower -F)", quality.lost),
         ("times that the kernel throttled sampling (try a lower -F)", quality.throttled),
-        ("samples whose stack was too deep to copy, so that they do not reach its root", quality.truncated),
+        ("samples with more native stack than is copied: frames are missing at [stack truncated]", quality.truncated),
         ("samples with native frames that could not be unwound", quality.gaps),
         ("samples without a stack", quality.without_stack),
         ("samples whose Python frames could not be read to the root", quality.torn),

@@ -1,6 +1,8 @@
 """Ends in the way that is asked for."""
 
+import _thread
 import atexit
+import ctypes
 import faulthandler
 import os
 import signal
@@ -137,6 +139,15 @@ def daemons_at_exit():
     started.wait()
     atexit.register(print, "at exit")
     print("ends")
+
+
+def thread_exits_by_itself():
+    """It is unwound from C, past whatever called it."""
+    leave = ctypes.CDLL(None).pthread_exit
+    _thread.start_new_thread(leave, (None,))
+    while len(os.listdir("/proc/self/task")) > 1:
+        pass
+    print("the thread is gone")
 
 
 def thread_outlives_main():

@@ -42,7 +42,8 @@ pub unsafe fn pthread_create(
     }
 }
 
-/// The main function of a thread that is sampled.
+/// The main function of a thread that is sampled. `pthread_exit` unwinds past it: without unwinding of its own (`panic` is
+/// `abort`) it has nothing to run then, and no routine that would object.
 extern "C" fn run(sampled: *mut c_void) -> *mut c_void {
     let Some(sampled) = NonNull::new(sampled.cast::<SampledThread>()) else { return core::ptr::null_mut() };
     // SAFETY: whoever has made the thread has put its function there, and nobody else uses it.
@@ -67,7 +68,8 @@ pub fn end_with_thread(sampled: NonNull<SampledThread>) {
 }
 
 unsafe extern "C" fn at_end(sampled: *mut c_void) {
-    if let Some(sampled) = NonNull::new(sampled.cast()) {
+    // One that has ended the process has ended already.
+    if let Some(sampled) = SampledThread::of_this_thread().filter(|ours| ours.as_ptr().cast() == sampled) {
         end_thread(sampled);
     }
 }

@@ -4,29 +4,48 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 /// A way to read the process's own memory.
 pub trait Memory {
-    /// The word at an address; `None` where it cannot be read.
-    ///
-    /// # Safety
-    /// What the type says.
-    unsafe fn word(&self, address: u64) -> Option<u64>;
-
-    /// The byte at an address; `None` where it cannot be read.
-    ///
-    /// # Safety
-    /// What the type says.
-    unsafe fn byte(&self, address: u64) -> Option<u8>;
-
-    /// The 32-bit number at an address; `None` where it cannot be read.
-    ///
-    /// # Safety
-    /// What the type says.
-    unsafe fn number(&self, address: u64) -> Option<i32>;
-
     /// Fills a buffer from an address; whether all of it could be read.
     ///
     /// # Safety
     /// What the type says.
     unsafe fn fill(&self, address: u64, buffer: &mut [u8]) -> bool;
+
+    /// So many bytes at an address; `None` where they cannot be read.
+    ///
+    /// # Safety
+    /// What the type says.
+    unsafe fn bytes<const SIZE: usize>(&self, address: u64) -> Option<[u8; SIZE]> {
+        let mut bytes = [0; SIZE];
+        // SAFETY: as promised by the caller.
+        unsafe { self.fill(address, &mut bytes) }.then_some(bytes)
+    }
+
+    /// The word at an address; `None` where it cannot be read.
+    ///
+    /// # Safety
+    /// What the type says.
+    unsafe fn word(&self, address: u64) -> Option<u64> {
+        // SAFETY: as promised by the caller.
+        unsafe { self.bytes(address) }.map(u64::from_ne_bytes)
+    }
+
+    /// The byte at an address; `None` where it cannot be read.
+    ///
+    /// # Safety
+    /// What the type says.
+    unsafe fn byte(&self, address: u64) -> Option<u8> {
+        // SAFETY: as promised by the caller.
+        unsafe { self.bytes(address) }.map(u8::from_ne_bytes)
+    }
+
+    /// The 32-bit number at an address; `None` where it cannot be read.
+    ///
+    /// # Safety
+    /// What the type says.
+    unsafe fn number(&self, address: u64) -> Option<i32> {
+        // SAFETY: as promised by the caller.
+        unsafe { self.bytes(address) }.map(i32::from_ne_bytes)
+    }
 }
 
 /// Reads straight: the caller answers for every address.
@@ -34,23 +53,8 @@ pub trait Memory {
 pub struct Straight;
 
 impl Memory for Straight {
-    unsafe fn word(&self, address: u64) -> Option<u64> {
-        // SAFETY: the caller answers for the address.
-        Some(unsafe { (address as *const u64).read_unaligned() })
-    }
-
-    unsafe fn byte(&self, address: u64) -> Option<u8> {
-        // SAFETY: as above.
-        Some(unsafe { (address as *const u8).read() })
-    }
-
-    unsafe fn number(&self, address: u64) -> Option<i32> {
-        // SAFETY: as above.
-        Some(unsafe { (address as *const i32).read_unaligned() })
-    }
-
     unsafe fn fill(&self, address: u64, buffer: &mut [u8]) -> bool {
-        // SAFETY: as above; the target is the buffer.
+        // SAFETY: the caller answers for the address; the target is the buffer.
         unsafe { buffer.as_mut_ptr().copy_from_nonoverlapping(address as *const u8, buffer.len()) };
         true
     }
@@ -61,33 +65,13 @@ impl Memory for Straight {
 pub struct Guarded;
 
 impl Memory for Guarded {
-    unsafe fn word(&self, address: u64) -> Option<u64> {
-        let mut word = [0; 8];
-        read(address, &mut word).then(|| u64::from_ne_bytes(word))
-    }
-
-    unsafe fn byte(&self, address: u64) -> Option<u8> {
-        let mut byte = [0; 1];
-        let [value] = if read(address, &mut byte) { byte } else { return None };
-        Some(value)
-    }
-
-    unsafe fn number(&self, address: u64) -> Option<i32> {
-        let mut number = [0; 4];
-        read(address, &mut number).then(|| i32::from_ne_bytes(number))
-    }
-
     unsafe fn fill(&self, address: u64, buffer: &mut [u8]) -> bool {
-        read(address, buffer)
+        read_some(address, buffer) == buffer.len()
     }
 }
 
 /// Whether the kernel lets this process read itself: 0 is not known, 1 yes, 2 no.
 static PERMITTED: AtomicU8 = AtomicU8::new(0);
-
-fn read(address: u64, buffer: &mut [u8]) -> bool {
-    read_some(address, buffer) == buffer.len()
-}
 
 /// Fills the beginning of a buffer from an address, as far as that can be read, page by page; how much that was.
 pub fn read_some(address: u64, buffer: &mut [u8]) -> usize {
@@ -145,8 +129,9 @@ fn read_by_pipe(address: u64, buffer: &mut [u8]) -> usize {
         let now = (PAGE - at % PAGE).min(rest.len() as u64) as usize;
         // SAFETY: the kernel checks the range that is written from; the one that is read to lies in the buffer.
         let moved = unsafe {
-            let written = libc::write(to, at as *const _, now);
-            if written <= 0 { written } else { libc::read(from, rest.as_mut_ptr().cast(), written as usize) }
+            // Not by `libc::write`, before which the agent stands.
+            let written = libc::syscall(libc::SYS_write, to, at, now);
+            if written <= 0 { written as isize } else { libc::read(from, rest.as_mut_ptr().cast(), written as usize) }
         };
         match usize::try_from(moved) {
             Ok(moved) if moved > 0 => done = done.saturating_add(moved),

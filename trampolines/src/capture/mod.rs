@@ -26,7 +26,7 @@ use crate::lock::Once;
 use crate::python::Sampled;
 use crate::ring::{self, RingWriter};
 use crate::sys::{self, PathText, Refused};
-use crate::wire::{Driver, Mode, RingRecord, RingRecordKind, RingStatus, SETTINGS_FILE, Settings, ThreadRecord};
+use crate::wire::{Driver, Mode, RingRecord, RingRecordKind, SETTINGS_FILE, Settings, ThreadRecord};
 use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -108,9 +108,6 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
     let identity = ring::Identity {
         python_hexversion: capture.sampled.hexversion,
         evaluator: capture.sampled.walker.evaluator,
-        signal: SIGNAL as u32,
-        driver: if capture.event().is_some() { Driver::PerfEvent } else { Driver::Timer },
-        period_ns: capture.settings.period_ns,
         forked_from: RING_TOKEN.load(Ordering::Relaxed),
     };
     let directory = CStr::from_bytes_until_nul(&capture.settings.ring_directory).unwrap_or_default();
@@ -221,18 +218,12 @@ pub(crate) fn write_mappings(ring: &RingWriter) {
     });
 }
 
-/// The process ends: what it has mapped by now is said once more.
+/// The process ends, by its calling thread: what it has mapped by now is said once more.
 pub fn end() {
     if let Some(ring) = ring() {
         write_mappings(&ring);
-        if SampledThread::of_this_thread().is_some() {
-            say_thread(&ring, RingRecordKind::ThreadEnd);
-        }
-        let _ = ring.header().status.compare_exchange(
-            RingStatus::Sampling as u32,
-            RingStatus::Ended as u32,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+    }
+    if let Some(thread) = SampledThread::of_this_thread() {
+        end_thread(thread);
     }
 }

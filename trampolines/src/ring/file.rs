@@ -2,12 +2,10 @@
 
 use super::RingWriter;
 use crate::sys::{self, File, PathText, Refused, Text};
-use crate::wire::{
-    Driver, RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingStatus, Token,
-};
+use crate::wire::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, Token};
 use core::ffi::CStr;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// What a new ring says about its process, beside what the system knows.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +14,6 @@ pub(crate) struct Identity {
     pub(crate) python_hexversion: u32,
     /// See [`RingHeader::evaluator`].
     pub(crate) evaluator: u64,
-    /// See [`RingHeader::signal`].
-    pub(crate) signal: u32,
-    /// See [`RingHeader::driver`].
-    pub(crate) driver: Driver,
-    /// See [`RingHeader::period_ns`].
-    pub(crate) period_ns: u64,
     /// See [`RingHeader::forked_from`].
     pub(crate) forked_from: u64,
 }
@@ -66,10 +58,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         capacity,
         evaluator: identity.evaluator,
         python_hexversion: identity.python_hexversion,
-        signal: identity.signal,
-        driver: identity.driver as u32,
-        status: AtomicU32::new(RingStatus::Sampling as u32),
-        period_ns: identity.period_ns,
+        reserved: 0,
         forked_from: identity.forked_from,
         name: sys::thread_name(),
         pid_namespace: sys::pid_namespace(),
@@ -109,14 +98,7 @@ mod tests {
     fn a_new_ring_says_whose_it_is_and_its_file_is_as_large_as_it_will_ever_be() {
         let directory = tempfile::tempdir().unwrap();
         let path = CString::new(directory.path().to_str().unwrap()).unwrap();
-        let identity = Identity {
-            python_hexversion: 0x030d_00f0,
-            evaluator: 0x1234,
-            signal: 23,
-            driver: Driver::Timer,
-            period_ns: 1000,
-            forked_from: 7,
-        };
+        let identity = Identity { python_hexversion: 0x030d_00f0, evaluator: 0x1234, forked_from: 7 };
         let (writer, token) = create(&path, 4096, &identity).unwrap();
         let header = writer.header();
         assert_eq!((header.magic, header.token, header.capacity), (RING_MAGIC, token.0, 4096));

@@ -13,7 +13,7 @@ mod token;
 
 pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status};
 pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, VERSION, read_function};
-pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord, RingStatus};
+pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord};
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use settings::{
     DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting,

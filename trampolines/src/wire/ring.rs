@@ -29,30 +29,6 @@ pub const RING_EXTENSION: &str = "ring";
 /// Where the data begins, in bytes.
 pub const RING_DATA: usize = 4096;
 
-/// What became of the sampling in a process: the values of [`RingHeader::status`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum RingStatus {
-    /// Samples are taken.
-    Sampling = 0,
-    /// The process has ended by itself, and writes no more.
-    Ended = 1,
-    /// The program has taken the signal for itself, so no more samples are taken.
-    SignalTaken = 2,
-}
-
-impl RingStatus {
-    /// The status that a number stands for.
-    pub const fn from_raw(raw: u32) -> Option<RingStatus> {
-        match raw {
-            0 => Some(RingStatus::Sampling),
-            1 => Some(RingStatus::Ended),
-            2 => Some(RingStatus::SignalTaken),
-            _ => None,
-        }
-    }
-}
-
 /// The head of a ring. What a writer changes often, what the reader changes, and the rest have a cache line each.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -77,14 +53,8 @@ pub struct RingHeader {
     pub evaluator: u64,
     /// CPython's `PY_VERSION_HEX`.
     pub python_hexversion: u32,
-    /// The signal that brings samples.
-    pub signal: u32,
-    /// The [`super::Driver`] of the process's first thread.
-    pub driver: u32,
-    /// A [`RingStatus`].
-    pub status: AtomicU32,
-    /// The time that a sample stands for, in nanoseconds.
-    pub period_ns: u64,
+    /// Zero.
+    pub reserved: u32,
     /// The token of the ring of the process that this one was forked from, or 0.
     pub forked_from: u64,
     /// The kernel's name of the process, filled up with zeros.
@@ -105,7 +75,7 @@ pub struct RingHeader {
     pub retaken: AtomicU64,
     /// Samples that were still torn when they had been taken again often enough.
     pub torn: AtomicU64,
-    /// Code objects that found no room in the table of those that are known.
+    /// How often a frame was new whose code object found no room in the table of those that are known.
     pub unregistered: AtomicU64,
     /// Threads that were refused the driver that was asked for, and have the timer.
     pub other_driver: AtomicU64,
@@ -124,7 +94,7 @@ const _: () = {
     assert!(size_of::<RingHeader>() <= RING_DATA);
     assert!(size_of::<RingLine>() == 64);
     assert!(offset_of!(RingHeader, created_ns) == 32);
-    assert!(offset_of!(RingHeader, period_ns) == 72);
+    assert!(offset_of!(RingHeader, forked_from) == 64);
     assert!(offset_of!(RingHeader, head) == 128);
     assert!(offset_of!(RingHeader, tail) == 192);
     assert!(offset_of!(RingHeader, stop) == 256);

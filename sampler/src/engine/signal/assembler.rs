@@ -18,7 +18,7 @@ use crate::unwind::merge::Link;
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
 use crate::unwind::thread::{ThreadSample, ThreadWalk};
-use pronk_trampolines::wire::{LineTableFormat, RingStatus, Token, sample_flags};
+use pronk_trampolines::wire::{LineTableFormat, Token, sample_flags};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,6 +29,8 @@ const LOOK_UP_PERIOD: u64 = 20_000_000;
 const NAMES_PERIOD: u64 = 500_000_000;
 /// The first version that runs several frames in one call of the evaluator: 3.11.
 const FIRST_WITH_BORDERS: u32 = 0x030b_0000;
+/// What a code object is called that was not described.
+const UNNAMED: &str = "[function without a name]";
 /// The most periods that one sample is believed to stand for.
 const HEAVIEST: u32 = 100_000;
 
@@ -155,14 +157,16 @@ impl Assembler {
         add(&mut self.losses.torn, &header.torn);
         add(&mut self.losses.held_back, &header.held_back);
         add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
-        let status = header.status.load(Ordering::Relaxed);
-        if RingStatus::from_raw(status) == Some(RingStatus::SignalTaken) {
-            self.notes.push(format!("process {pid} took the signal for itself, and was not sampled from then on"));
-        }
         let other_driver = header.other_driver.load(Ordering::Relaxed);
         if other_driver > 0 {
             self.notes.push(format!(
                 "{other_driver} threads of process {pid} were refused a perf event, and were driven by timers"
+            ));
+        }
+        let unregistered = header.unregistered.load(Ordering::Relaxed);
+        if unregistered > 0 {
+            self.notes.push(format!(
+                "{unregistered} frames of process {pid} are {UNNAMED}: it has more code objects than are told apart"
             ));
         }
     }
@@ -197,7 +201,7 @@ impl Assembler {
         *process.codes.entry(number).or_insert_with(|| {
             self.codes.push(PythonCode {
                 module: String::new(),
-                qualname: "[function without a name]".to_owned(),
+                qualname: UNNAMED.to_owned(),
                 file: String::new(),
                 first_line: 0,
                 line_table_format: LineTableFormat::None,
