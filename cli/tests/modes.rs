@@ -6,16 +6,23 @@ use common::python::{Folded, fixture, interpreters};
 use common::{Place, run, text};
 use pronk_bench::interpreter::Interpreter;
 
-/// Runs the program in a mode: its stacks, and what pronk said.
-fn record(interpreter: &Interpreter, mode: &str) -> (Folded, String) {
+/// Runs a program in a mode: its stacks, and what it and pronk said.
+fn record_program(interpreter: &Interpreter, mode: &str, program: &str) -> (Folded, String, String) {
     let place = Place::new();
-    let program = fixture("modes/waiting.py");
+    let program = fixture(program);
     let command = [interpreter.path.as_os_str(), program.as_os_str(), "1.5".as_ref()];
     let options = ["-F", "1000", "--mode", mode, "--native", "python"];
     let output = run(&mut place.record_to("out.folded", &options, command));
     let said = text(&output.stderr);
-    assert!(output.status.success() && output.stdout == b"done\n", "{interpreter}, {mode}: {said}");
-    (place.folded("out.folded"), said)
+    assert!(output.status.success(), "{interpreter}, {mode}: {said}");
+    (place.folded("out.folded"), text(&output.stdout), said)
+}
+
+/// Runs the program that waits in a mode: its stacks, and what pronk said.
+fn record(interpreter: &Interpreter, mode: &str) -> (Folded, String) {
+    let (folded, done, said) = record_program(interpreter, mode, "modes/waiting.py");
+    assert_eq!(done, "done\n", "{interpreter}, {mode}: {said}");
+    (folded, said)
 }
 
 #[test]
@@ -41,6 +48,16 @@ fn wall_shows_every_thread_for_as_long_as_it_is_there() {
         }
         assert!(folded.of("join") > 1000, "{interpreter}: {said}");
         assert!(said.contains("time on the clock, waiting included"), "{said}");
+    }
+}
+
+#[test]
+fn wall_tells_naps_from_what_comes_after_them() {
+    for interpreter in interpreters().into_iter().flatten() {
+        let (folded, napped, said) = record_program(interpreter, "wall", "modes/napping.py");
+        let napped = 100.0 * napped.trim().parse::<f64>().unwrap();
+        let share = 100.0 * folded.of("naps") as f64 / folded.of("<module>") as f64;
+        assert!((share - napped).abs() < 3.0, "{interpreter}: {share} % for {napped} %: {said}");
     }
 }
 

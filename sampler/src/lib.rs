@@ -17,7 +17,7 @@
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
-//! println!("{} samples", recording.samples.len());
+//! println!("{} samples", recording.sample_count());
 //! # Ok::<(), pronk_sampler::Error>(())
 //! ```
 

@@ -149,7 +149,7 @@ impl Recorder {
         for frame in kernel_frames(&sample.kernel) {
             stack = Some(self.stacks.push(stack, frame));
         }
-        self.samples.push(Sample { thread, time, stack });
+        self.samples.push(Sample { thread, time, stack, weight: 1 });
     }
 }
 

@@ -84,6 +84,13 @@ pub struct Recording {
     pub session: PathBuf,
 }
 
+impl Recording {
+    /// How many samples there are: the sum of their weights.
+    pub fn sample_count(&self) -> u64 {
+        self.samples.iter().map(|sample| u64::from(sample.weight)).sum()
+    }
+}
+
 /// What causes a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -276,7 +283,7 @@ impl StackTable {
     }
 }
 
-/// One sample.
+/// One sample, or several that are alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     /// The thread that was running.
@@ -285,6 +292,9 @@ pub struct Sample {
     pub time: MonotonicNs,
     /// What it was running; `None` when nothing is known of it.
     pub stack: Option<StackId>,
+    /// How many samples it counts as: the periods up to its time that it stands for. With one of the same thread and time,
+    /// the earlier one stands for the earlier periods.
+    pub weight: u32,
 }
 
 /// How long the signal handler ran for a sample, in nanoseconds.

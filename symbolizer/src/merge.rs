@@ -49,6 +49,7 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
             thread: profile::ThreadId(sample.thread.0),
             time_ns: sample.time.0.saturating_sub(recording.started.0),
             stack: sample.stack.and_then(|stack| stacks.get(stack.index()).copied()),
+            weight: sample.weight,
         })
         .collect();
     samples.sort_by_key(|sample| sample.time_ns);
@@ -84,7 +85,7 @@ fn processes(recording: &Recording, registries: &Registries, tables: &mut Tables
 
 fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unnamed: u64) -> Quality {
     let losses = &recording.losses;
-    let samples = recording.samples.len() as u64;
+    let samples = recording.sample_count();
     // The CPU time says nothing of the samples that are taken while a thread waits, or only while it holds a lock.
     let is_of_cpu_time = !matches!(recording.event, Event::Wall | Event::Gil);
     let cpu_time = losses.cpu_time.filter(|_| is_of_cpu_time);

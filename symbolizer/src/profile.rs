@@ -241,7 +241,7 @@ pub struct Stack {
     pub frame: FrameId,
 }
 
-/// One sample.
+/// One sample, or several that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// The thread that was running.
@@ -250,4 +250,7 @@ pub struct Sample {
     pub time_ns: u64,
     /// What it was running; `None` when nothing is known of it.
     pub stack: Option<StackId>,
+    /// How many samples it counts as: the periods up to its time that it stands for. With one of the same thread and time,
+    /// the earlier one stands for the earlier periods.
+    pub weight: u32,
 }

@@ -115,7 +115,7 @@ pub fn profile() -> Profile {
         let stack = frames.iter().fold(None, |below, &frame| Some(tables.stack(below, frame)));
         stack.unwrap()
     };
-    let stacks: [(usize, Option<StackId>); 6] = [
+    let stacks: [(u32, Option<StackId>); 6] = [
         (2, Some(stack(&[main, calling_fib, calling_fib, fib]))),
         (3, Some(stack(&[main, sort, call, list_sort, compare]))),
         (1, Some(stack(&[main, sort, gap, inflate]))),
@@ -125,13 +125,11 @@ pub fn profile() -> Profile {
     ];
     let [name, main_name, other_name] = ["python3", "MainThread", "worker"].map(|name| tables.string(name));
     let process = profile::ProcessId(0);
-    let mut samples = Vec::new();
-    for (index, (count, stack)) in stacks.into_iter().enumerate() {
-        for _ in 0..count {
-            let thread = profile::ThreadId(u32::from(index > 2));
-            samples.push(Sample { thread, time_ns: samples.len() as u64 * 1000, stack });
-        }
-    }
+    let samples = stacks.into_iter().enumerate().map(|(index, (weight, stack))| {
+        let thread = profile::ThreadId(u32::from(index > 2));
+        Sample { thread, time_ns: index as u64 * 1000, stack, weight }
+    });
+    let samples = samples.collect();
     let (strings, functions, frames, stacks) = tables.finish();
     Profile {
         meta: profile::Meta { pronk_version: "0.1.0".to_owned(), frequency: 999, ..Default::default() },

@@ -1,7 +1,7 @@
 //! A way to look at a profile: which frames are seen, what they are called, and how often.
 
 use crate::profile::{
-    Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, StackId, StringId, ThreadId,
+    Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, Sample, StackId, StringId, ThreadId,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -47,6 +47,8 @@ pub struct ShownSample {
     pub frames: Vec<FrameId>,
     /// Whether the sample has a stack at all.
     pub has_stack: bool,
+    /// How many samples it counts as.
+    pub weight: u32,
 }
 
 /// A profile, seen in one way.
@@ -85,20 +87,24 @@ impl<'a> View<'a> {
         View { profile, shown, threads, lines: options.lines }
     }
 
+    fn of_shown_threads(&self) -> impl Iterator<Item = &Sample> {
+        self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()])
+    }
+
     /// The samples of the threads that are shown, by time.
     pub fn samples(&self) -> impl Iterator<Item = ShownSample> + '_ {
-        let samples = self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()]);
-        samples.map(|sample| ShownSample {
+        self.of_shown_threads().map(|sample| ShownSample {
             thread: sample.thread,
             time_ns: sample.time_ns,
             frames: sample.stack.map_or_else(Vec::new, |stack| self.frames(stack)),
             has_stack: sample.stack.is_some(),
+            weight: sample.weight,
         })
     }
 
     /// The number of samples of the threads that are shown.
     pub fn sample_count(&self) -> u64 {
-        self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()]).count() as u64
+        self.of_shown_threads().map(|sample| u64::from(sample.weight)).sum()
     }
 
     /// The frames of a stack that are shown, the root first.
@@ -182,10 +188,10 @@ impl<'a> View<'a> {
     /// How many samples have each stack that is shown: `None` for those without one.
     fn stack_counts(&self) -> BTreeMap<Option<StackId>, u64> {
         let mut counts = BTreeMap::new();
-        for sample in self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()]) {
+        for sample in self.of_shown_threads() {
             // Stacks that look the same are one, except that one without frames must stay a stack.
             let key = sample.stack.map(|stack| self.shown[stack.index()].unwrap_or(stack));
-            *counts.entry(key).or_insert(0) += 1;
+            *counts.entry(key).or_insert(0) += u64::from(sample.weight);
         }
         counts
     }
@@ -354,7 +360,7 @@ mod tests {
         assert_eq!(folded(NativeFrames::Python, Some("nobody")), []);
         let profile = profile();
         let view = View::new(&profile, &ViewOptions { thread: Some("7".to_owned()), ..Default::default() });
-        assert_eq!((view.sample_count(), view.samples().count()), (6, 6));
+        assert_eq!((view.sample_count(), view.samples().count()), (6, 3));
     }
 
     #[test]
@@ -387,9 +393,10 @@ mod tests {
         let labels = |sample: &ShownSample| -> Vec<String> {
             sample.frames.iter().map(|&frame| view.label(view.function(frame))).collect()
         };
-        assert_eq!(labels(&samples[2]), [MAIN, "shop.sort:er  (<string>:1)", "list_sort (python3.12)"]);
-        assert_eq!((samples[2].time_ns, samples[2].thread, samples[2].has_stack), (2000, ThreadId(0), true));
-        assert!(!samples[8].has_stack && samples[8].frames.is_empty());
+        let [_, sorts, .., without] = &samples[..] else { panic!("{samples:?}") };
+        assert_eq!(labels(sorts), [MAIN, "shop.sort:er  (<string>:1)", "list_sort (python3.12)"]);
+        assert_eq!((sorts.time_ns, sorts.thread, sorts.weight), (1000, ThreadId(0), 3));
+        assert!(sorts.has_stack && !without.has_stack && without.frames.is_empty());
     }
 
     #[test]

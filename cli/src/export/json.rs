@@ -269,9 +269,9 @@ fn processes(profile: &Profile) -> Vec<Process<'_>> {
 }
 
 fn threads(profile: &Profile) -> Vec<Thread<'_>> {
-    let mut samples = vec![0; profile.threads.len()];
+    let mut samples = vec![0_u64; profile.threads.len()];
     for sample in &profile.samples {
-        samples[sample.thread.index()] += 1;
+        samples[sample.thread.index()] += u64::from(sample.weight);
     }
     profile
         .threads

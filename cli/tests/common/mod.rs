@@ -178,10 +178,9 @@ impl Builder {
             self.0.stacks.push(Stack { below, frame });
             below = Some(StackId(self.0.stacks.len() as u32 - 1));
         }
-        for _ in 0..count {
-            let time_ns = self.0.samples.len() as u64 * 1_000_000;
-            self.0.samples.push(Sample { thread, time_ns, stack: below });
-        }
+        let time_ns = self.0.samples.len() as u64 * 1_000_000;
+        let weight = count.try_into().unwrap();
+        self.0.samples.push(Sample { thread, time_ns, stack: below, weight });
         self.0.quality.samples += count;
     }
 }

@@ -149,7 +149,7 @@ impl Session {
 fn sample(recording: &mut Recording, thread: u32, time: u64, frames: &[Frame]) {
     let stack = frames.iter().fold(None, |below, &frame| Some(recording.stacks.push(below, frame)));
     let thread = recording::ThreadId(thread);
-    recording.samples.push(recording::Sample { thread, time: MonotonicNs(time), stack });
+    recording.samples.push(recording::Sample { thread, time: MonotonicNs(time), stack, weight: 1 });
 }
 
 fn folded(profile: &Profile, native: NativeFrames) -> Vec<String> {

@@ -5,7 +5,7 @@
 //! blocked while it runs, so it is never interrupted by itself, nor by anything of the program's.
 
 use super::driver::{TICK, WOKEN};
-use super::pace::Due;
+use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
 use super::thread::SampledThread;
 use super::{CAPTURE, Capture, own_ring, program_action};
@@ -106,7 +106,7 @@ struct Handler<'a> {
 
 /// What a sample is made of, once it is all known.
 struct Parts {
-    weight: u32,
+    periods: Periods,
     flags: u32,
     extent: Extent,
     /// Where the new part of the stack was copied to, if it is not known what stack it is.
@@ -122,7 +122,7 @@ impl Handler<'_> {
         let started_ns = sys::monotonic_ns();
         let in_system_call = self.is_in_system_call();
         let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
-        let Due::Sample(weight) = due else { return };
+        let Due::Sample(periods) = due else { return };
         // Where nobody wants samples any more, or there is no place for them, none are taken.
         let Some(ring) = own_ring(self.capture).filter(|ring| ring.header().stop.load(Ordering::Relaxed) == 0) else {
             self.thread.stop_driver();
@@ -133,7 +133,7 @@ impl Handler<'_> {
             self.thread.account(held_back);
         }
         if self.capture.mode == Mode::Gil && !self.capture.sampled.holds_lock() {
-            self.thread.account(weight.into());
+            self.thread.account(periods.weight.into());
             return;
         }
         let states = self.capture.sampled.thread_states(self.thread.is_main);
@@ -153,8 +153,8 @@ impl Handler<'_> {
             }
         }
         self.thread.retakes = 0;
-        self.thread.account(weight.into());
-        self.write(&ring, weight, flags, (walked.count, known), states);
+        self.thread.account(periods.weight.into());
+        self.write(&ring, periods, flags, (walked.count, known), states);
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
@@ -198,7 +198,7 @@ impl Handler<'_> {
     fn write(
         &mut self,
         ring: &RingWriter,
-        weight: u32,
+        periods: Periods,
         mut flags: u32,
         (walked, known): (usize, usize),
         states: [Option<u64>; 2],
@@ -230,7 +230,7 @@ impl Handler<'_> {
         if extent.cut {
             flags |= sample_flags::STACK_CUT;
         }
-        let parts = Parts { weight, flags, extent, unknown_stack, links, known, new_links, kernel };
+        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel };
         let size = size_of::<RingRecord>()
             .wrapping_add(size_of::<SampleRecord>())
             .wrapping_add(parts.extent.new_bytes() as usize)
@@ -242,7 +242,7 @@ impl Handler<'_> {
                 self.mark(states);
             }
             None => {
-                ring.header().lost.fetch_add(weight.into(), Ordering::Relaxed);
+                ring.header().lost.fetch_add(periods.weight.into(), Ordering::Relaxed);
             }
         }
     }
@@ -275,7 +275,7 @@ impl Handler<'_> {
             time_ns: sys::monotonic_ns(),
             tid: self.thread.tid as u32,
             sequence: self.thread.sequence,
-            weight: parts.weight,
+            weight: parts.periods.weight,
             flags: parts.flags,
             handler_ns: self.thread.handler_ns,
             kernel: parts.kernel as u32,
@@ -285,7 +285,7 @@ impl Handler<'_> {
             stack_new: extent.new_bytes() as u32,
             links_new: parts.new_links as u32,
             links_kept: parts.known.saturating_add(parts.links).saturating_sub(parts.new_links) as u32,
-            reserved: 0,
+            waited: parts.periods.waited,
         });
         if parts.unknown_stack > 0 {
             // SAFETY: as in `number_links`.

@@ -33,8 +33,17 @@ const HELD_BACK_NS: u64 = 10_000_000;
 pub enum Due {
     /// Nothing.
     Nothing,
-    /// A sample that stands for so many periods.
-    Sample(u32),
+    /// A sample.
+    Sample(Periods),
+}
+
+/// What a sample stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods {
+    /// So many periods.
+    pub weight: u32,
+    /// How many of them the thread waited, before it came to where it is.
+    pub waited: u32,
 }
 
 impl SampledThread {
@@ -43,7 +52,7 @@ impl SampledThread {
         let cpu_ns = sys::thread_cpu_ns();
         let now = sys::monotonic_ns();
         let random = now ^ (self.tid as u64).rotate_left(32) | 1;
-        self.pace = Pace { last_cpu_ns: cpu_ns, stretched: 1, random, ..Pace::default() };
+        self.pace = Pace { last_cpu_ns: cpu_ns, sampled_cpu_ns: cpu_ns, stretched: 1, random, ..Pace::default() };
         // The first period began at random before, so that threads that live for less than one are not left out.
         let before = self.pace.random() % capture.settings.period_ns.max(1);
         let clock = if capture.mode == Mode::Wall { now } else { cpu_ns };
@@ -90,7 +99,16 @@ impl SampledThread {
             held_back = weight - 1;
             weight = 1;
         }
-        (Due::Sample(u32::try_from(weight).unwrap_or(u32::MAX)), held_back)
+        let waited = match capture.mode {
+            // The time that it ran since is spent where it is now; that it waited for is not.
+            Mode::Wall => {
+                let ran = cpu_ns.saturating_sub(self.pace.sampled_cpu_ns).div_ceil(period_ns);
+                weight.saturating_sub(ran.max(1))
+            }
+            Mode::Cpu | Mode::Gil => 0,
+        };
+        let number = |periods| u32::try_from(periods).unwrap_or(u32::MAX);
+        (Due::Sample(Periods { weight: number(weight), waited: number(waited) }), held_back)
     }
 
     /// After a sample that took long, leaves the thread time of its own: never more than a quarter of it goes to samples,
@@ -110,6 +128,7 @@ impl SampledThread {
     /// Accounts for periods: they are sampled, or never will be.
     pub(super) fn account(&mut self, periods: u64) {
         self.pace.accounted = self.pace.accounted.wrapping_add(periods);
+        self.pace.sampled_cpu_ns = self.pace.last_cpu_ns;
     }
 
     /// Has the timer rest, go faster or slower, as the thread has run.

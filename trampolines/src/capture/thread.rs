@@ -58,6 +58,8 @@ pub struct Pace {
     pub accounted: u64,
     /// The thread's CPU time at the last signal, in nanoseconds.
     pub last_cpu_ns: u64,
+    /// The thread's CPU time when periods were last accounted for, in nanoseconds.
+    pub sampled_cpu_ns: u64,
     /// Signals since the timer was last set.
     pub ticks: u32,
     /// Signals since the thread last ran for a while.

@@ -86,8 +86,9 @@ pub struct SampleRecord {
     pub links_new: u32,
     /// How many of the oldest frame links of the thread's sample before are still there, below the new ones.
     pub links_kept: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How many of its periods the thread waited, before it came to where it is now: those belong to where it was at its
+    /// sample before. Less than `weight`.
+    pub waited: u32,
 }
 
 const _: () = assert!(size_of::<SampleRecord>() == 200);

@@ -31,8 +31,6 @@ const NAMES_PERIOD: u64 = 500_000_000;
 const FIRST_WITH_BORDERS: u32 = 0x030b_0000;
 /// What a code object is called that was not described.
 const UNNAMED: &str = "[function without a name]";
-/// The most periods that one sample is believed to stand for.
-const HEAVIEST: u32 = 100_000;
 
 /// Builds the tables of a recording.
 #[derive(Debug)]
@@ -73,6 +71,8 @@ struct SampledThread {
     started_cpu_ns: Option<u64>,
     replay: Replay,
     walk: ThreadWalk,
+    /// The stack of its last sample.
+    stack: Option<StackId>,
 }
 
 impl Assembler {
@@ -247,7 +247,7 @@ impl Assembler {
                 self.processes.rename(pid, tid, name, time);
             }
             let replay = Replay::new(border_below_each);
-            SampledThread { id, started_cpu_ns: None, replay, walk: ThreadWalk::default() }
+            SampledThread { id, started_cpu_ns: None, replay, walk: ThreadWalk::default(), stack: None }
         })
     }
 
@@ -287,7 +287,10 @@ impl Assembler {
         self.thread(process, sample.tid, time);
         let Some(mut thread) = process.threads.remove(&sample.tid) else { return };
         let merged = self.put_together(process, &mut thread, sample, time);
-        let id = thread.id;
+        let (id, last) = (thread.id, thread.stack);
+        if let Some(stack) = merged {
+            thread.stack = stack;
+        }
         process.threads.insert(sample.tid, thread);
         if sample.handler_ns > 0 {
             self.handler_ns.push(sample.handler_ns);
@@ -296,8 +299,11 @@ impl Assembler {
             self.losses.malformed += 1;
             return;
         };
-        let one = Sample { thread: id, time, stack };
-        self.samples.extend(std::iter::repeat_n(one, sample.weight.clamp(1, HEAVIEST) as usize));
+        let weight = sample.weight.max(1);
+        let waited = if last.is_some() { sample.waited.min(weight - 1) } else { 0 };
+        let alike = |stack, weight| Sample { thread: id, time, stack, weight };
+        self.samples.extend((waited > 0).then(|| alike(last, waited)));
+        self.samples.push(alike(stack, weight - waited));
     }
 
     /// A sample's stack. `None` when the sample does not fit to the thread's one before.

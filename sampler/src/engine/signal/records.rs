@@ -28,6 +28,8 @@ pub(super) struct Sample<'a> {
     pub(super) tid: u32,
     pub(super) sequence: u32,
     pub(super) weight: u32,
+    /// How many of its periods belong to where the thread was at its sample before.
+    pub(super) waited: u32,
     pub(super) flags: u32,
     pub(super) handler_ns: u32,
     pub(super) registers: Registers,
@@ -103,6 +105,7 @@ fn read_sample(bytes: &[u8]) -> Option<Sample<'_>> {
         tid: number(offset_of!(SampleRecord, tid))?,
         sequence: number(offset_of!(SampleRecord, sequence))?,
         weight: number(offset_of!(SampleRecord, weight))?,
+        waited: number(offset_of!(SampleRecord, waited))?,
         flags: number(offset_of!(SampleRecord, flags))?,
         handler_ns: number(offset_of!(SampleRecord, handler_ns))?,
         registers: Registers { pc: register(0)?, sp, fp },
