@@ -97,15 +97,15 @@ fn tasks_of_asyncio() {
     }
 }
 
-#[test]
-fn greenlets() {
+/// Checks a way to exchange stacks that is not Python's own, where its package is there.
+fn check_with_package(package: &str, way: &str) {
     let mut checked = 0;
     for interpreter in interpreters().into_iter().flatten() {
         let Some(directory) = std::env::var_os("PRONK_TEST_GREENLETS") else { break };
         let packages = PathBuf::from(directory).join(format!("3.{}", interpreter.python.minor));
         let mut there = Command::new(&interpreter.path);
-        if !run(there.args(["-c", "import greenlet"]).env("PYTHONPATH", &packages)).status.success() {
-            eprintln!("SKIPPED: {interpreter} has no greenlet in {}", packages.display());
+        if !run(there.args(["-c", &format!("import {package}")]).env("PYTHONPATH", &packages)).status.success() {
+            eprintln!("SKIPPED: {interpreter} has no {package} in {}", packages.display());
             continue;
         }
         // A script, so that only this interpreter sees the packages.
@@ -115,12 +115,27 @@ fn greenlets() {
             format!("#!/bin/sh\nPYTHONPATH={} exec {} \"$@\"\n", packages.display(), interpreter.path.display());
         std::fs::write(&python, script).unwrap();
         std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        check(interpreter, &python, "greenlets", "off");
+        for stubs in ["off", "full"] {
+            check(interpreter, &python, way, stubs);
+        }
         checked += 1;
     }
     if checked == 0 {
-        eprintln!(
-            "SKIPPED: no greenlet for any interpreter (PRONK_TEST_GREENLETS names a directory with 3.N/greenlet)"
-        );
+        eprintln!("SKIPPED: no interpreter has {package} (PRONK_TEST_GREENLETS names a directory with 3.N/{package})");
     }
+}
+
+#[test]
+fn greenlets() {
+    check_with_package("greenlet", "greenlets");
+}
+
+#[test]
+fn greenlets_of_gevent() {
+    check_with_package("gevent", "gevent");
+}
+
+#[test]
+fn greenlets_of_a_library_that_nobody_knows_of() {
+    check_with_package("greenlet", "unknown greenlets");
 }

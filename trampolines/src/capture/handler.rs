@@ -2,13 +2,14 @@
 //!
 //! # Safety
 //! All of it is async-signal-safe (signal-safety(7)): system calls, and memory that belongs to the thread. All signals are
-//! blocked while it runs, so it is never interrupted by itself, nor by anything of the program's.
+//! blocked while it runs but those of faults, so it is never interrupted by itself, nor by anything of the program's.
 
 use super::driver::{TICK, WOKEN};
+use super::faults::{self, FAULTS};
 use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
 use super::thread::SampledThread;
-use super::{CAPTURE, Capture, own_ring, program_action};
+use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action};
 use crate::capture::memory::{Guarded, Straight};
 use crate::python::{End, Link, Walked};
 use crate::ring::{RingWriter, Room};
@@ -32,10 +33,13 @@ pub fn install() -> Result<(), Refused> {
     // SAFETY: the set is the action's own, and the handler is async-signal-safe.
     let installed = unsafe {
         libc::sigfillset(&mut action.sa_mask);
-        program_action::install(&action)
+        for fault in FAULTS {
+            libc::sigdelset(&mut action.sa_mask, fault);
+        }
+        program_action::install(SIGNAL, &action)
     };
     match installed {
-        true => Ok(()),
+        true => faults::install(),
         false => Err(sys::refused("sigaction")),
     }
 }
@@ -136,8 +140,14 @@ impl Handler<'_> {
             self.thread.account(periods.weight.into());
             return;
         }
-        let states = self.capture.sampled.thread_states(self.thread.is_main);
-        let (walked, known) = self.walk(states);
+        let sampled = &self.capture.sampled;
+        let states = sampled.thread_states(self.thread.is_main);
+        let switching = sampled.stack_may_be_switched(&self.registers);
+        // SAFETY: a walk has nothing to drop.
+        let walked = unsafe { faults::attempt(|| self.walk(states, switching)) };
+        let (walked, known) = walked.unwrap_or((Walked { count: 0, end: End::Torn }, 0));
+        // What a walk found meanwhile proves nothing.
+        let states = if switching { [None; 2] } else { states };
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
             End::Base | End::Known => {}
@@ -161,14 +171,14 @@ impl Handler<'_> {
     }
 
     /// Walks the thread's frame links into its array; also how many links are older than those, and known.
-    fn walk(&mut self, states: [Option<u64>; 2]) -> (Walked, usize) {
+    fn walk(&mut self, states: [Option<u64>; 2], switching: bool) -> (Walked, usize) {
         let sampled = &self.capture.sampled;
         let [pc, ..] = self.registers;
         let [Some(state), older] = states else { return (Walked { count: 0, end: End::Base }, 0) };
         let links = self.thread.links.walked();
         // SAFETY: the states are this thread's own.
         unsafe {
-            if sampled.stack_may_be_switched(&self.registers) {
+            if switching {
                 return (sampled.walker.walk(Guarded, state, pc, None, links), 0);
             }
             let known = match older {
@@ -259,7 +269,7 @@ impl Handler<'_> {
         Some(())
     }
 
-    /// Leaves marks by which the next sample knows what is still the same.
+    /// Leaves marks in the states that were walked, by which the next sample knows what is still the same.
     fn mark(&mut self, states: [Option<u64>; 2]) {
         let SampledThread { anchors, links, .. } = &mut *self.thread;
         match states {

@@ -4,12 +4,13 @@
 //! - [`interpose`] finds every thread when it starts, and every fork.
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `stack` and `links` know what has changed since a thread's sample before.
-//! - `memory` reads what may not be there.
-//! - [`program_action`] is what the program itself wants done about the signal; [`writes`] go on that it cuts short.
+//! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
+//! - [`program_action`] is what the program itself wants done about the signals; [`writes`] go on that one cuts short.
 //!
 //! Nothing that a handler calls takes a lock, allocates, or leaves errno changed.
 
 mod driver;
+mod faults;
 mod handler;
 pub mod interpose;
 mod links;

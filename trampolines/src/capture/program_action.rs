@@ -1,15 +1,16 @@
-//! What the program itself wants done about the signal that brings samples.
+//! What the program itself wants done about the signals that we handle: the one that brings samples, and those of faults.
 //!
-//! The agent stands before the C library's `sigaction` and `signal`, so that a program that handles the signal itself is
+//! The agent stands before the C library's `sigaction` and `signal`, so that a program that handles one of them itself is
 //! told what it would have been told without the agent, and gets every signal that is not ours.
 //!
 //! # Safety
-//! The action is kept in atomics, one for each of its parts that count: it is written by whoever calls `sigaction`, which
+//! An action is kept in atomics, one for each of its parts that count: it is written by whoever calls `sigaction`, which
 //! programs do one at a time for a signal, and read by handlers.
 
 use super::SIGNAL;
+use super::faults::FAULTS;
 use crate::lock::Once;
-use crate::sys;
+use crate::sys::{self, KeepErrno};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
@@ -17,12 +18,56 @@ type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::
 type WithInfo = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 type Plain = unsafe extern "C" fn(c_int);
 
-/// Whether our handler is installed.
-static INSTALLED: AtomicBool = AtomicBool::new(false);
-static HANDLER: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
-static FLAGS: AtomicI32 = AtomicI32::new(0);
-/// The first word of the mask: signals 1 to 64, all that there are.
-static MASK: AtomicU64 = AtomicU64::new(0);
+/// The signals that we may handle.
+const SIGNALS: [c_int; 3] = [SIGNAL, FAULTS[0], FAULTS[1]];
+
+/// What the program wants done about each of them.
+static ACTIONS: [Action; SIGNALS.len()] = [const { Action::new() }; SIGNALS.len()];
+
+/// What the program wants done about a signal.
+#[derive(Debug)]
+struct Action {
+    /// Whether our handler is installed.
+    installed: AtomicBool,
+    handler: AtomicUsize,
+    flags: AtomicI32,
+    /// The first word of the mask: signals 1 to 64, all that there are.
+    mask: AtomicU64,
+}
+
+impl Action {
+    const fn new() -> Action {
+        Action {
+            installed: AtomicBool::new(false),
+            handler: AtomicUsize::new(libc::SIG_DFL),
+            flags: AtomicI32::new(0),
+            mask: AtomicU64::new(0),
+        }
+    }
+
+    /// That of a signal, if we may handle it.
+    fn of(signal: c_int) -> Option<&'static Action> {
+        SIGNALS.iter().zip(&ACTIONS).find(|(ours, _)| **ours == signal).map(|(_, action)| action)
+    }
+
+    fn keep(&self, action: &libc::sigaction) {
+        self.flags.store(action.sa_flags, Ordering::Relaxed);
+        // SAFETY: a set begins with the word that has all signals.
+        self.mask.store(unsafe { (&raw const action.sa_mask).cast::<u64>().read() }, Ordering::Relaxed);
+        self.handler.store(action.sa_sigaction, Ordering::Release);
+    }
+
+    fn kept(&self) -> libc::sigaction {
+        // SAFETY: zeros are a valid value, and a set begins with the word that has all signals.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = self.handler.load(Ordering::Acquire);
+            action.sa_flags = self.flags.load(Ordering::Relaxed);
+            (&raw mut action.sa_mask).cast::<u64>().write(self.mask.load(Ordering::Relaxed));
+            action
+        }
+    }
+}
 
 /// The C library's `sigaction`.
 fn real() -> Option<Sigaction> {
@@ -31,39 +76,25 @@ fn real() -> Option<Sigaction> {
     *REAL.get_or(|| sys::next_symbol(c"sigaction").map(|symbol| unsafe { core::mem::transmute(symbol) }))
 }
 
-/// Installs our action, and keeps the one that was there; whether that was possible.
+/// Installs our action for a signal, and keeps the one that was there; whether that was possible. One that is installed
+/// already stays.
 ///
 /// # Safety
 /// The action's handler can be called at any moment.
-pub unsafe fn install(action: &libc::sigaction) -> bool {
-    let Some(real) = real() else { return false };
+pub unsafe fn install(signal: c_int, action: &libc::sigaction) -> bool {
+    let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return false };
+    if ours.installed.load(Ordering::Relaxed) {
+        return true;
+    }
     // SAFETY: zeros are a valid value, which is overwritten.
     let mut before: libc::sigaction = unsafe { core::mem::zeroed() };
     // SAFETY: both are valid actions; the rest is the caller's promise.
-    if unsafe { real(SIGNAL, action, &mut before) } != 0 {
+    if unsafe { real(signal, action, &mut before) } != 0 {
         return false;
     }
-    keep(&before);
-    INSTALLED.store(true, Ordering::Relaxed);
+    ours.keep(&before);
+    ours.installed.store(true, Ordering::Relaxed);
     true
-}
-
-fn keep(action: &libc::sigaction) {
-    FLAGS.store(action.sa_flags, Ordering::Relaxed);
-    // SAFETY: a set begins with the word that has all signals.
-    MASK.store(unsafe { (&raw const action.sa_mask).cast::<u64>().read() }, Ordering::Relaxed);
-    HANDLER.store(action.sa_sigaction, Ordering::Release);
-}
-
-fn kept() -> libc::sigaction {
-    // SAFETY: zeros are a valid value, and a set begins with the word that has all signals.
-    unsafe {
-        let mut action: libc::sigaction = core::mem::zeroed();
-        action.sa_sigaction = HANDLER.load(Ordering::Acquire);
-        action.sa_flags = FLAGS.load(Ordering::Relaxed);
-        (&raw mut action.sa_mask).cast::<u64>().write(MASK.load(Ordering::Relaxed));
-        action
-    }
 }
 
 /// Stands for `sigaction(2)`.
@@ -71,12 +102,12 @@ fn kept() -> libc::sigaction {
 /// # Safety
 /// As for that.
 pub unsafe fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
-    if signal == SIGNAL && INSTALLED.load(Ordering::Relaxed) {
-        let before = kept();
+    if let Some(ours) = Action::of(signal).filter(|ours| ours.installed.load(Ordering::Relaxed)) {
+        let before = ours.kept();
         // SAFETY: as promised by the caller.
         unsafe {
             if !new.is_null() {
-                keep(&*new);
+                ours.keep(&*new);
             }
             if !old.is_null() {
                 *old = before;
@@ -107,19 +138,38 @@ pub unsafe fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighan
     }
 }
 
+/// Gives a signal of a fault that is not ours to the program, for good: it meets the fault again.
+///
+/// # Safety
+/// As for a handler of the signal, which returns then.
+pub unsafe fn give_back(signal: c_int, info: *mut libc::siginfo_t) {
+    let _errno = KeepErrno::new();
+    let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return };
+    ours.installed.store(false, Ordering::Relaxed);
+    // SAFETY: the action is the program's own; the kernel passes valid information.
+    unsafe {
+        real(signal, &ours.kept(), core::ptr::null_mut());
+        // What somebody has sent does not come again by itself (sigaction(2), "The si_code field").
+        if (*info).si_code <= 0 {
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, sys::process_id(), sys::thread_id(), signal, info);
+        }
+    }
+}
+
 /// Hands a signal that is not ours to the program, as it wants it.
 ///
 /// # Safety
 /// The arguments are those of a handler of the signal.
 pub unsafe fn forward(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let handler = HANDLER.load(Ordering::Acquire);
+    let Some(ours) = Action::of(signal) else { return };
+    let handler = ours.handler.load(Ordering::Acquire);
     // By default this signal is ignored (signal(7)).
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
         return;
     }
-    let flags = FLAGS.load(Ordering::Relaxed);
+    let flags = ours.flags.load(Ordering::Relaxed);
     if flags & libc::SA_RESETHAND != 0 {
-        HANDLER.store(libc::SIG_DFL, Ordering::Release);
+        ours.handler.store(libc::SIG_DFL, Ordering::Release);
     }
     // SAFETY: the program has given the handler for this signal, with or without information.
     unsafe {

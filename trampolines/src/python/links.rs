@@ -125,6 +125,7 @@ impl Walker {
         let layout = &self.layout.links;
         let mut room = links.iter_mut();
         let mut at_border = true;
+        let mut circle = Circle::default();
         // SAFETY: as promised by the caller.
         unsafe {
             let (mut frame, mut c_frame) = match layout.newest {
@@ -139,7 +140,7 @@ impl Walker {
                 return None;
             }
             while frame != 0 {
-                if !frame.is_multiple_of(8) {
+                if !frame.is_multiple_of(8) || circle.closes_at(frame) {
                     return None;
                 }
                 let older = memory.word(at_of(frame, layout.previous))?;
@@ -253,6 +254,27 @@ impl Walker {
             let instruction = u32::try_from(instruction).unwrap_or(NO_INSTRUCTION);
             Some(Some(Link { address: frame, code, instruction, number: 0, check }))
         }
+    }
+}
+
+/// Notices when a chain that is being changed leads back to where it was (R. P. Brent, "An improved Monte Carlo
+/// factorization algorithm", 1980): it compares with one address, which it takes anew after twice as many steps each time.
+#[derive(Debug, Default)]
+struct Circle {
+    start: u64,
+    steps: u32,
+}
+
+impl Circle {
+    fn closes_at(&mut self, address: u64) -> bool {
+        if address == self.start {
+            return true;
+        }
+        self.steps = self.steps.wrapping_add(1);
+        if self.steps.is_power_of_two() {
+            self.start = address;
+        }
+        false
     }
 }
 

@@ -31,10 +31,11 @@ struct Libraries {
     first: *mut Library,
 }
 
-/// What the name of a library that exchanges stacks has in it.
-const NAME: &[u8] = b"_greenlet";
-/// How many words from the top of the stack are looked through for return addresses.
-const WORDS: usize = 16;
+/// How the file's name of the library that exchanges stacks begins. gevent has others with such a word in their names.
+const NAME: &[u8] = b"_greenlet.";
+/// How many words from the top of the stack are looked through for return addresses. Between the exchange and the thread's
+/// going on, greenlet gives memory back: the C library's free takes up to about 400 bytes of stack for that.
+const WORDS: usize = 64;
 
 /// The code that exchanges stacks.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Switches {
     unsafe fn look_at(&self, library: &Library) {
         // SAFETY: as promised by the caller; names are zero-terminated.
         let name = unsafe { CStr::from_ptr(library.name) }.to_bytes();
-        if !name.windows(NAME.len()).any(|part| part == NAME) {
+        if !name.rsplit(|byte| *byte == b'/').next().is_some_and(|file| file.starts_with(NAME)) {
             return;
         }
         // SAFETY: a library that is loaded begins with its headers, which are in its first segment (gABI, "Program Header").

@@ -23,6 +23,8 @@ pub struct ThreadWords {
     pub looked_at_ns: u64,
     /// The address of what the thread keeps if it is sampled from inside, else 0.
     pub sampled: usize,
+    /// While the thread attempts a read in its signal handler: the stack pointer where it goes on if that fails; else 0.
+    pub attempt: usize,
 }
 
 /// The offset of [`ThreadWords::head`] from the thread pointer.
@@ -31,7 +33,7 @@ pub const HEAD: i32 = 0;
 pub const STACK_LIMIT: i32 = 8;
 
 const _: () = {
-    assert!(size_of::<ThreadWords>() == 48);
+    assert!(size_of::<ThreadWords>() == 56);
     assert!(core::mem::offset_of!(ThreadWords, head) == HEAD as usize);
     assert!(core::mem::offset_of!(ThreadWords, stack_limit) == STACK_LIMIT as usize);
 };
@@ -44,10 +46,11 @@ global_asm!(
     ".globl pronk_thread_words",
     ".hidden pronk_thread_words",
     ".type pronk_thread_words, %object",
-    ".size pronk_thread_words, 48",
+    ".size pronk_thread_words, 56",
     "pronk_thread_words:",
     ".quad 0",
     ".quad -1",
+    ".quad 0",
     ".quad 0",
     ".quad 0",
     ".quad 0",
