@@ -38,7 +38,7 @@ impl Mode {
     }
 }
 
-/// What drives the handler: the values of [`Settings::driver`] and of [`super::RingHeader::driver`].
+/// What drives the handler: the values of [`Settings::driver`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Driver {
