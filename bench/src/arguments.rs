@@ -20,12 +20,14 @@ pub enum Verb {
     Overhead(OverheadArguments),
     /// Profile the program whose answer is known, with each interpreter, and compare
     Accuracy(AccuracyArguments),
+    /// Profile the examples, and recursions of 20 and 20,000 levels: which samples are lost, and what each takes
+    Sampling(SamplingArguments),
     /// Run a command and write the time that it used to a file
     #[command(hide = true)]
     Measure(MeasureArguments),
 }
 
-/// What both measurements need.
+/// What all measurements need.
 #[derive(Args, Debug)]
 pub struct Common {
     /// The pronk to measure [default: the one beside this program]
@@ -52,7 +54,7 @@ pub struct Common {
 /// `pronk-bench overhead`
 #[derive(Args, Debug)]
 pub struct OverheadArguments {
-    /// What both measurements need.
+    /// What all measurements need.
     #[command(flatten)]
     pub common: Common,
 
@@ -80,13 +82,29 @@ pub struct OverheadArguments {
 /// `pronk-bench accuracy`
 #[derive(Args, Debug)]
 pub struct AccuracyArguments {
-    /// What both measurements need.
+    /// What all measurements need.
     #[command(flatten)]
     pub common: Common,
 
     /// CPU time of each run
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
+}
+
+/// `pronk-bench sampling`
+#[derive(Args, Debug)]
+pub struct SamplingArguments {
+    /// What all measurements need.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// How long each program runs
+    #[arg(long, default_value_t = 60.0)]
+    pub seconds: f64,
+
+    /// The Python that runs them [default: the newest that is found]
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<PathBuf>,
 }
 
 /// `pronk-bench measure`

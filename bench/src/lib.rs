@@ -2,6 +2,7 @@
 //!
 //! - [`overhead`]: a command is run plain and under `pronk record`, in pairs; the ratios are estimated with intervals.
 //! - [`accuracy`]: `examples/known_answer.py` is profiled, and the profile compared with what the program says of itself.
+//! - [`sampling`]: the examples and a recursion are profiled: the samples that are lost, and what each took.
 //!
 //! What is measured is written as data and as a table, with the machine that it was measured on ([`output`]).
 #![forbid(unsafe_code)]
@@ -13,4 +14,5 @@ pub mod measure;
 pub mod output;
 pub mod overhead;
 pub mod pronk;
+pub mod sampling;
 pub mod statistics;

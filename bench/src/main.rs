@@ -4,20 +4,22 @@
 mod arguments;
 
 use anyhow::{Context, Result, bail};
-use arguments::{AccuracyArguments, Arguments, Common, OverheadArguments, Verb};
+use arguments::{AccuracyArguments, Arguments, Common, OverheadArguments, SamplingArguments, Verb};
 use clap::Parser;
 use pronk_bench::interpreter::{self, Interpreter, Python};
 use pronk_bench::machine::Machine;
 use pronk_bench::output::{Measured, Results, today};
 use pronk_bench::overhead::Workload;
 use pronk_bench::pronk::Pronk;
-use pronk_bench::{accuracy, measure, overhead};
+use pronk_bench::{accuracy, measure, overhead, sampling};
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().verb {
         Verb::Overhead(arguments) => measure_overhead(&arguments)?,
         Verb::Accuracy(arguments) => measure_accuracy(&arguments)?,
+        Verb::Sampling(arguments) => measure_sampling(&arguments)?,
         Verb::Measure(arguments) => return measure::measure(&arguments.to, &arguments.command).map(ExitCode::from),
     }
     Ok(ExitCode::SUCCESS)
@@ -45,11 +47,7 @@ fn workloads(arguments: &OverheadArguments) -> Result<(Vec<Workload>, Vec<Python
             Workload { name: measure::display(&arguments.command), python: None, command: arguments.command.clone() };
         return Ok((vec![workload], Vec::new()));
     }
-    let interpreters = match &arguments.python {
-        Some(path) => vec![Interpreter::ask(path)?],
-        None => interpreters()?,
-    };
-    let newest = interpreters.into_iter().next_back().context("there is no interpreter")?;
+    let newest = given_or_newest(arguments.python.as_deref())?;
     let workloads = Workload::examples(&arguments.common.examples, &newest, arguments.scale)?;
     Ok((workloads, vec![newest.python]))
 }
@@ -73,6 +71,33 @@ fn measure_accuracy(arguments: &AccuracyArguments) -> Result<()> {
     }
     let pythons = interpreters.into_iter().map(|interpreter| interpreter.python).collect();
     finish(common, &pronk, machine, pythons, Measured::Accuracy(measured))
+}
+
+fn measure_sampling(arguments: &SamplingArguments) -> Result<()> {
+    let common = &arguments.common;
+    let pronk = Pronk::find(common.pronk.as_deref())?;
+    let machine = Machine::this();
+    let interpreter = given_or_newest(arguments.python.as_deref())?;
+    let settings = sampling::Settings {
+        pronk: &pronk,
+        frequency: common.frequency,
+        options: &common.options,
+        seconds: arguments.seconds,
+    };
+    let mut measured = Vec::new();
+    for program in sampling::programs() {
+        eprintln!("{}", program.0);
+        measured.push(sampling::measure(&common.examples, &program, &interpreter, &settings)?);
+    }
+    finish(common, &pronk, machine, vec![interpreter.python], Measured::Sampling(measured))
+}
+
+/// The interpreter that is given, or else the newest that is found.
+fn given_or_newest(given: Option<&Path>) -> Result<Interpreter> {
+    match given {
+        Some(path) => Interpreter::ask(path),
+        None => interpreters()?.into_iter().next_back().context("there is no interpreter"),
+    }
 }
 
 fn interpreters() -> Result<Vec<Interpreter>> {

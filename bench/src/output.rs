@@ -4,6 +4,7 @@ use crate::accuracy::Accuracy;
 use crate::interpreter::Python;
 use crate::machine::Machine;
 use crate::overhead::Overhead;
+use crate::sampling::Sampling;
 use crate::statistics::{Estimate, Verdict};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -41,6 +42,8 @@ pub enum Measured {
     Overhead(Vec<Overhead>),
     /// How right it is.
     Accuracy(Vec<Accuracy>),
+    /// How sampling itself goes.
+    Sampling(Vec<Sampling>),
 }
 
 impl Results {
@@ -54,6 +57,7 @@ impl Results {
         let name = match self.measured {
             Measured::Overhead(_) => "overhead",
             Measured::Accuracy(_) => "accuracy",
+            Measured::Sampling(_) => "sampling",
         };
         let put = |extension: &str, text: String| {
             let file = directory.join(format!("{name}.{extension}"));
@@ -70,6 +74,7 @@ impl Results {
         let (title, table) = match &self.measured {
             Measured::Overhead(overheads) => ("What pronk costs", overhead_table(overheads)),
             Measured::Accuracy(accuracies) => ("How right pronk is", accuracy_table(accuracies)),
+            Measured::Sampling(samplings) => ("How sampling goes", sampling_table(samplings)),
         };
         let machine = &self.machine;
         let pythons: Vec<String> = self
@@ -148,6 +153,27 @@ fn accuracy_table(accuracies: &[Accuracy]) -> String {
             a.samples,
             a.samples_per_second,
             a.complete_percent
+        );
+    }
+    table
+}
+
+fn sampling_table(samplings: &[Sampling]) -> String {
+    let mut table = String::from(
+        "What a sample takes is the program's time in the signal handler, by the clock that goes on while others run.\n\n\
+         | program | Python | samples | per second | lost | taken again | without Python frames | p50 | p99 |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
+    let microseconds = |ns: Option<u64>| ns.map_or("".to_owned(), |ns| format!("{:.1} \u{b5}s", ns as f64 / 1e3));
+    for Sampling { program, python, quality } in samplings {
+        let rate = quality.achieved_hz.map_or("".to_owned(), |hz| format!("{hz:.0}"));
+        let all = quality.samples.saturating_add(quality.lost).max(1);
+        let lost = format!("{} ({:.3} %)", quality.lost, 100.0 * quality.lost as f64 / all as f64);
+        let [p50, p99] = [quality.handler_p50_ns, quality.handler_p99_ns].map(microseconds);
+        let (samples, retaken, torn) = (quality.samples, quality.retaken, quality.torn);
+        let _ = writeln!(
+            table,
+            "| {program} | {python} | {samples} | {rate} | {lost} | {retaken} | {torn} | {p50} | {p99} |"
         );
     }
     table

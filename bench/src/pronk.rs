@@ -63,4 +63,9 @@ impl Pronk {
         words.push("--".into());
         words
     }
+
+    /// The command that reports on a profile, as JSON.
+    pub fn report(&self, profile: &Path) -> Vec<OsString> {
+        vec![self.path.clone().into(), "report".into(), profile.into(), "--json".into()]
+    }
 }

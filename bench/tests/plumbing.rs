@@ -68,6 +68,18 @@ fn accuracy_compares_the_stacks_with_what_the_program_says() {
 }
 
 #[test]
+fn sampling_says_what_was_lost_and_how_long_samples_took() {
+    let bench = Bench::with("pronk");
+    assert_success(&bench.run("sampling", &["--seconds", "1"]));
+    let (data, page) = bench.results("sampling");
+    let programs = data["sampling"].as_array().map(Vec::as_slice).unwrap_or_default();
+    assert_eq!((programs.len(), &programs[0]["samples"]), (6, &Value::from(99_999)));
+    let row =
+        "| recursion.py --levels 20000 | 3.12.34 | 99999 | 999 | 1 (0.001 %) | 7 | 0 | 1.2 \u{b5}s | 6.0 \u{b5}s |";
+    assert!(page.contains(row), "{page}");
+}
+
+#[test]
 fn overhead_runs_pairs_and_gives_no_verdict_when_they_are_too_few() {
     let bench = Bench::with("pronk");
     // Work for a shell, so that there is CPU time to measure.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::python::{Folded, fixture, interpreters, is_function};
+use common::python::{Folded, example, interpreters, is_function};
 use common::{Place, run, text};
 use pronk_bench::interpreter::Interpreter;
 
@@ -22,9 +22,9 @@ fn bottom(folded: &Folded, levels: usize) -> (u64, Vec<String>) {
 
 fn check(interpreter: &Interpreter, levels: usize, stubs: &str) {
     let place = Place::new();
-    let program = fixture("deep_stacks/recursion.py");
-    let (depth, seconds) = (levels.to_string(), "0.4");
-    let command = [interpreter.path.as_os_str(), program.as_os_str(), depth.as_ref(), seconds.as_ref()];
+    let program = example("recursion.py");
+    let (program, depth) = ([interpreter.path.as_os_str(), program.as_os_str()], levels.to_string());
+    let command = [&program[..], &["--levels", &depth, "--seconds", "0.4"].map(AsRef::as_ref)].concat();
     let options = ["--engine", "signal", "--stubs", stubs, "--native", "python"];
     let output = run(&mut place.record_to("out.folded", &options, command));
     let said = text(&output.stderr);

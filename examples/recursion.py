@@ -1,5 +1,6 @@
 """Recurses to a depth, and burns CPU time at the bottom."""
 
+import argparse
 import sys
 import threading
 import time
@@ -24,14 +25,18 @@ def down(levels, seconds):
     return down(levels - 1, seconds)
 
 
-def main(levels, seconds):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--levels", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
     # 3.9 and 3.10 need about half a kilobyte of C stack for each level.
-    sys.setrecursionlimit(levels + 1000)
+    sys.setrecursionlimit(options.levels + 1000)
     threading.stack_size(512 << 20)
-    thread = threading.Thread(target=down, args=(levels, seconds))
+    thread = threading.Thread(target=down, args=(options.levels, options.seconds))
     thread.start()
     thread.join()
-    print("reached", levels)
+    print("reached", options.levels)
 
 
-main(int(sys.argv[1]), float(sys.argv[2]))
+main()
