@@ -23,13 +23,13 @@ for name, value in sorted(os.environ.items()):
 print("directory", os.getcwd())
 # The last descriptor is that of the directory itself.
 print("files", [(name, os.path.exists("/proc/self/fd/" + name)) for name in sorted(os.listdir("/proc/self/fd"))])
-# The signal that brings samples is caught; by default it is ignored (tests of what is known to be different).
-SAMPLES = 1 << 22
+# The signals that bring samples, and those of faults, are caught (tests of what is known to be different).
+OURS = sum(1 << number - 1 for number in (signal.SIGURG, signal.SIGSEGV, signal.SIGBUS))
 for name in ("Threads", "Umask", "SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd", "NoNewPrivs", "Seccomp", "TracerPid", "CapEff"):
     with open("/proc/self/status") as status:
         lines = [line.split() for line in status if line.startswith(name + ":")]
         if name == "SigCgt":
-            lines = [[name, int(mask, 16) & ~SAMPLES] for [_, mask] in lines]
+            lines = [[name, int(mask, 16) & ~OURS] for [_, mask] in lines]
         print("status", lines)
 for name in sorted(name for name in dir(resource) if name.startswith("RLIMIT_")):
     print("resource", name, resource.getrlimit(getattr(resource, name)))
