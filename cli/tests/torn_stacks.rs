@@ -73,6 +73,7 @@ fn check(interpreter: &Interpreter, python: &Path, way: &str, stubs: &str) {
         .filter_map(|(stack, count)| Some(format!("{count}, {}: {}", impossible(stack, &edges)?, stack.join(";"))))
         .collect();
     assert!(wrong.is_empty(), "{what}: {wrong:#?}");
+    println!("{what}: {taken} samples, none of them impossible");
 }
 
 #[test]

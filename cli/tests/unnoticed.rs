@@ -108,6 +108,8 @@ fn programs_end_as_without() {
             &["kill_itself"],
             &["interrupt_itself"],
             &["segmentation_fault"],
+            &["bus_error"],
+            &["faults_that_are_sent"],
             &["dump_traceback"],
             &["fork_and_wait"],
             &["fork_without_exec_and_fail"],

@@ -4,9 +4,11 @@ import _thread
 import atexit
 import ctypes
 import faulthandler
+import mmap
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 
@@ -67,6 +69,27 @@ def kill_itself():
 def interrupt_itself():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
+
+
+def faults_that_are_sent():
+    received = []
+    signal.signal(signal.SIGSEGV, lambda number, frame: received.append(number))
+    signal.signal(signal.SIGBUS, signal.SIG_IGN)
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGSEGV)
+        os.kill(os.getpid(), signal.SIGBUS)
+    print(received, signal.getsignal(signal.SIGBUS))
+    signal.signal(signal.SIGBUS, signal.SIG_DFL)
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGBUS)
+
+
+def bus_error():
+    with tempfile.TemporaryFile() as file:
+        file.truncate(1)
+        mapped = mmap.mmap(file.fileno(), 1)
+        file.truncate(0)
+        print(mapped[0])
 
 
 def segmentation_fault():

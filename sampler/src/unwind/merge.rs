@@ -1,8 +1,8 @@
 //! Python frames among native ones.
 //!
 //! A call of the evaluator runs the Python frames from its entry frame to its newest one, and what it calls in C is
-//! called by the newest. So the frames of one call, a run, lie between the evaluator's native frame and the frame that
-//! that has called.
+//! called by the newest. So the frames of one call, a run, lie below the evaluator's native frame: what that does, it does
+//! for the newest. A stub lies there, too.
 //!
 //! From CPython 3.11 on the border below a run is an address within the evaluator's native frame, which tells it from all
 //! others. On 3.9 and 3.10 each Python frame is a call of the evaluator of its own, and they are counted: from the root
@@ -231,7 +231,7 @@ impl Now<'_> {
             let Used { natives, links } = top.used;
             let is_kept = natives <= kept.natives && links <= kept.links;
             let would_be_added = || match top.run {
-                // The mark before which it was added may have moved.
+                // The native frame before which it was added may be another one.
                 Some(run) => natives < kept.natives || self.is_due(run, natives),
                 // The next run may have changed, and be due before it.
                 None => links < kept.links || !self.is_due(links, natives - 1),
@@ -275,11 +275,7 @@ impl Now<'_> {
         if link >= self.chain.links.len() {
             return false;
         }
-        let has_passed = |native: Option<usize>| native.is_some_and(|native| self.is_at_or_below(link, native));
-        !self.begins_run(link)
-            || natives >= self.natives.len()
-            || has_passed(natives.checked_sub(1))
-            || (self.is_mark(natives) && has_passed(Some(natives)))
+        !self.begins_run(link) || natives >= self.natives.len() || self.is_at_or_below(link, natives)
     }
 
     fn begins_run(&self, link: usize) -> bool {
@@ -306,14 +302,6 @@ impl Now<'_> {
                 number <= frame.evaluators.count.max(to).saturating_add_signed(more)
             }
             Order::Counted | Order::CountedFromBothEnds { .. } => number <= frame.evaluators.count,
-        }
-    }
-
-    /// Whether a native frame stands for frames that are missing, of which runs may be.
-    fn is_mark(&self, native: usize) -> bool {
-        match self.order {
-            Order::CountedFromBothEnds { from, to, .. } => (from..=to).contains(&native),
-            _ => self.natives.get(native).is_some_and(|native| is_missing(native.frame)),
         }
     }
 

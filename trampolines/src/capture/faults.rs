@@ -131,11 +131,13 @@ pub fn install() -> Result<(), Refused> {
 }
 
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: a thread's words are its own, and the kernel passes the context of what was interrupted.
+    // SAFETY: a thread's words are its own, and the kernel passes the information and the context of what was interrupted.
     unsafe {
         let stack_pointer = (*thread::words()).attempt;
-        if stack_pointer == 0 {
-            return program_action::give_back(signal, info);
+        // What was sent is no fault (sigaction(2), "The si_code field").
+        let is_sent = (*info).si_code <= 0;
+        if stack_pointer == 0 || is_sent {
+            return program_action::give_back(signal, is_sent.then_some(info));
         }
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let mut set = |register: c_int, value: usize| {

@@ -138,19 +138,19 @@ pub unsafe fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighan
     }
 }
 
-/// Gives a signal of a fault that is not ours to the program, for good: it meets the fault again.
+/// Gives a signal of faults to the program, for good: it meets the fault again, when the handler returns. One that was sent
+/// does not come again by itself: it is sent again, with what came with it.
 ///
 /// # Safety
-/// As for a handler of the signal, which returns then.
-pub unsafe fn give_back(signal: c_int, info: *mut libc::siginfo_t) {
+/// As for a handler of the signal.
+pub unsafe fn give_back(signal: c_int, sent: Option<*mut libc::siginfo_t>) {
     let _errno = KeepErrno::new();
     let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return };
     ours.installed.store(false, Ordering::Relaxed);
     // SAFETY: the action is the program's own; the kernel passes valid information.
     unsafe {
         real(signal, &ours.kept(), core::ptr::null_mut());
-        // What somebody has sent does not come again by itself (sigaction(2), "The si_code field").
-        if (*info).si_code <= 0 {
+        if let Some(info) = sent {
             libc::syscall(libc::SYS_rt_tgsigqueueinfo, sys::process_id(), sys::thread_id(), signal, info);
         }
     }

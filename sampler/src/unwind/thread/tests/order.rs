@@ -3,24 +3,24 @@
 use super::*;
 
 #[test]
-fn python_frames_lie_between_their_evaluator_and_what_it_called() {
-    assert_eq!(frames(&CALLBACK, Addressed), "root c2 eval py1 py2 c1 c3 eval py3 c1");
+fn python_frames_lie_below_their_evaluator_and_what_it_called() {
+    assert_eq!(frames(&CALLBACK, Addressed), "root c2 py1 py2 eval c1 c3 py3 eval c1");
     // The evaluator itself is the newest.
-    assert_eq!(frames(&CALLBACK[..4], Addressed), "root c2 eval py1 py2");
+    assert_eq!(frames(&CALLBACK[..4], Addressed), "root c2 py1 py2 eval");
     let each_in_its_own = [c(2), EVALUATE, Python(1), c(1), EVALUATE, Python(2), c(3), EVALUATE, Python(3), c(1)];
-    assert_eq!(frames(&each_in_its_own, Counted), "root c2 eval py1 c1 eval py2 c3 eval py3 c1");
+    assert_eq!(frames(&each_in_its_own, Counted), "root c2 py1 eval c1 py2 eval c3 py3 eval c1");
 }
 
 #[test]
 fn an_evaluator_that_was_just_called_has_no_python_frames() {
     let mut calls = [c(2), EVALUATE, Python(1), c(1), EVALUATE].to_vec();
     for borders in [Addressed, Counted] {
-        assert_eq!(frames(&calls, borders), "root c2 eval py1 c1 eval");
+        assert_eq!(frames(&calls, borders), "root c2 py1 eval c1 eval");
     }
     // Nor has one whose frame is gone already, while it calls something.
     calls.push(c(3));
     for borders in [Addressed, Counted] {
-        assert_eq!(frames(&calls, borders), "root c2 eval py1 c1 eval c3");
+        assert_eq!(frames(&calls, borders), "root c2 py1 eval c1 eval c3");
     }
 }
 
@@ -34,7 +34,7 @@ fn threads_that_run_no_python_have_native_frames_alone() {
 fn stubs_give_way_to_the_python_frames_that_they_name() {
     let calls = [c(2), Stub(1), EVALUATE, Python(1), c(1), Stub(2), EVALUATE, Python(2), c(3)];
     for borders in [Addressed, Counted] {
-        assert_eq!(frames(&calls, borders), "root c2 eval py1 c1 eval py2 c3");
+        assert_eq!(frames(&calls, borders), "root c2 py1 eval c1 py2 eval c3");
         let torn = Moment { torn: true, ..Moment::of(&calls, borders) };
         assert_eq!(Profiler::frames(&torn).join(" "), "root c2 stub eval c1 stub eval c3");
     }
@@ -43,10 +43,10 @@ fn stubs_give_way_to_the_python_frames_that_they_name() {
 #[test]
 fn native_code_that_cannot_be_unwound_leaves_python_frames_complete() {
     let with_stubs = [c(2), Stub(1), EVALUATE, Python(1), C(OPAQUE + 5), c(1), EVALUATE, Python(2), c(3)];
-    assert_eq!(frames(&with_stubs, Addressed), "root c2 py1 gap opaque c1 eval py2 c3");
+    assert_eq!(frames(&with_stubs, Addressed), "root c2 py1 gap opaque c1 py2 eval c3");
     let no_stubs = [c(2), EVALUATE, Python(1), C(OPAQUE + 5), c(1), EVALUATE, Python(2), c(3)];
     for borders in [Addressed, Counted] {
-        assert_eq!(frames(&no_stubs, borders), "py1 gap opaque c1 eval py2 c3", "{borders:?}");
+        assert_eq!(frames(&no_stubs, borders), "py1 gap opaque c1 py2 eval c3", "{borders:?}");
     }
 }
 
@@ -81,7 +81,6 @@ fn counted_frames_are_in_their_places_wherever_the_stack_is_cut() {
         let (before, behind) = walked.split_once("truncated ").unwrap();
         let older = (1..=5).map(|code| format!("py{code} ")).filter(|frame| !behind.contains(frame.trim()));
         assert_eq!(before, older.collect::<String>(), "{limit}");
-        // A run whose evaluator is the last frame to be walked follows it.
         assert!(all.ends_with(behind), "{walked}");
     }
 }
@@ -92,7 +91,7 @@ fn what_cannot_be_counted_is_not_guessed() {
     let calls = [c(2), EVALUATE, c(1), EVALUATE, c(1), EVALUATE, Python(1), c(3), EVALUATE, Python(2), c(2)];
     assert_eq!(frames(&calls, Counted), "root c2 py1 py2 gap c2");
     // By their addresses they are known.
-    assert_eq!(frames(&calls, Addressed), "root c2 eval c1 eval c1 eval py1 c3 eval py2 c2");
+    assert_eq!(frames(&calls, Addressed), "root c2 eval c1 eval c1 py1 eval c3 py2 eval c2");
     // More frames than evaluators, or none.
     let moment = |calls: &[Call], links| Moment { links, ..Moment::of(calls, Counted) };
     let links = Moment::of(&calls, Counted).links;
@@ -110,9 +109,9 @@ fn a_chain_that_is_cut_says_so_where_it_ends() {
         moment.links.drain(..from);
         Profiler::frames(&Moment { links_cut: true, ..moment }).join(" ")
     };
-    assert_eq!(cut(&CALLBACK, Addressed, 2), "root c2 eval truncated py2 c1 c3 eval py3 c1");
-    assert_eq!(cut(&CALLBACK, Addressed, 3), "root c2 eval c1 c3 eval truncated py3 c1");
-    assert_eq!(cut(&CALLBACK, Addressed, 4), "root c2 eval c1 c3 eval truncated py3 c1");
+    assert_eq!(cut(&CALLBACK, Addressed, 2), "root c2 truncated py2 eval c1 c3 py3 eval c1");
+    assert_eq!(cut(&CALLBACK, Addressed, 3), "root c2 eval c1 c3 truncated py3 eval c1");
+    assert_eq!(cut(&CALLBACK, Addressed, 4), "root c2 eval c1 c3 truncated py3 eval c1");
     let counted = [c(2), EVALUATE, Python(1), c(1), EVALUATE, Python(2), c(3), EVALUATE, Python(3), c(1)];
     assert_eq!(cut(&counted, Counted, 3), "root c2 truncated py2 py3 gap c1");
 }

@@ -98,6 +98,19 @@ fn a_sample_costs_what_has_changed() {
 }
 
 #[test]
+fn a_deep_run_is_not_built_anew_because_its_evaluator_has_gone_on() {
+    let mut calls = vec![c(2), EVALUATE];
+    calls.extend((0..20_000).map(|code| Python(code % 7)));
+    let mut profiler = Profiler::new();
+    let first = Moment::of(&calls, Addressed);
+    profiler.sample(&first);
+    let stacks = profiler.stacks.len();
+    calls[1] = C(EVALUATOR + 9);
+    profiler.sample(&Moment::of(&calls, Addressed).after(&first));
+    assert_eq!(profiler.stacks.len() - stacks, 1);
+}
+
+#[test]
 fn a_sample_whose_stack_is_cut_costs_what_was_copied() {
     const LIMIT: usize = 10_000;
     for borders in [Addressed, Counted] {
