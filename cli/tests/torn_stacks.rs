@@ -76,26 +76,29 @@ fn check(interpreter: &Interpreter, python: &Path, way: &str, stubs: &str) {
     println!("{what}: {taken} samples, none of them impossible");
 }
 
+/// With and without stubs.
+const STUBS: [&str; 2] = ["off", "full"];
+
+/// Checks a way that needs nothing but Python, on each version.
+fn check_all(way: &str) {
+    for interpreter in interpreters().into_iter().flatten() {
+        STUBS.iter().for_each(|stubs| check(interpreter, &interpreter.path, way, stubs));
+    }
+}
+
 #[test]
 fn functions_methods_generators_and_coroutines() {
-    for interpreter in interpreters().into_iter().flatten() {
-        check(interpreter, &interpreter.path, "plain", "off");
-        check(interpreter, &interpreter.path, "plain", "full");
-    }
+    check_all("plain");
 }
 
 #[test]
 fn threads() {
-    for interpreter in interpreters().into_iter().flatten() {
-        check(interpreter, &interpreter.path, "threads", "off");
-    }
+    check_all("threads");
 }
 
 #[test]
 fn tasks_of_asyncio() {
-    for interpreter in interpreters().into_iter().flatten() {
-        check(interpreter, &interpreter.path, "tasks", "off");
-    }
+    check_all("tasks");
 }
 
 /// Checks a way to exchange stacks that is not Python's own, where its package is there.
@@ -116,9 +119,7 @@ fn check_with_package(package: &str, way: &str) {
             format!("#!/bin/sh\nPYTHONPATH={} exec {} \"$@\"\n", packages.display(), interpreter.path.display());
         std::fs::write(&python, script).unwrap();
         std::fs::set_permissions(&python, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        for stubs in ["off", "full"] {
-            check(interpreter, &python, way, stubs);
-        }
+        STUBS.iter().for_each(|stubs| check(interpreter, &python, way, stubs));
         checked += 1;
     }
     if checked == 0 {
