@@ -7,7 +7,8 @@ use crate::maps;
 use crate::processes::Processes;
 use crate::published::Published;
 use crate::recording::{
-    Losses, Mapping as RecordedMapping, MonotonicNs, Process, PythonCode, Sample, StackId, StackTable, Thread,
+    ContextTable, Losses, Mapping as RecordedMapping, MonotonicNs, Process, PythonCode, Sample, StackId, StackTable,
+    Thread,
 };
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
@@ -22,6 +23,7 @@ pub(crate) struct Recorded {
     pub(crate) mappings: Vec<RecordedMapping>,
     pub(crate) codes: Vec<PythonCode>,
     pub(crate) stacks: StackTable,
+    pub(crate) contexts: ContextTable,
     pub(crate) samples: Vec<Sample>,
     pub(crate) losses: Losses,
     /// What was wrong, in words.
@@ -94,6 +96,7 @@ impl Recorder {
             mappings: published.mappings,
             codes: Vec::new(),
             stacks,
+            contexts: ContextTable::default(),
             samples,
             losses,
             notes: Vec::new(),
@@ -149,7 +152,7 @@ impl Recorder {
         for frame in kernel_frames(&sample.kernel) {
             stack = Some(self.stacks.push(stack, frame));
         }
-        self.samples.push(Sample { thread, time, stack, weight: 1 });
+        self.samples.push(Sample { thread, time, stack, context: None, weight: 1 });
     }
 }
 

@@ -47,6 +47,8 @@ index! {
     StackId
     /// Position in [`Recording::codes`].
     CodeId
+    /// Position in [`ContextTable`].
+    ContextId
 }
 
 /// One finished session.
@@ -72,6 +74,8 @@ pub struct Recording {
     pub codes: Vec<PythonCode>,
     /// The stacks of the samples.
     pub stacks: StackTable,
+    /// For whom samples were taken.
+    pub contexts: ContextTable,
     /// The samples, by time within each thread.
     pub samples: Vec<Sample>,
     /// What went wrong, in numbers.
@@ -283,6 +287,49 @@ impl StackTable {
     }
 }
 
+/// For whom a sample was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Context {
+    /// The labels, sorted by key: each key once, with the value that holds for the newest frame.
+    pub labels: Vec<(String, String)>,
+    /// The task that ran.
+    pub task: Option<Task>,
+}
+
+/// A task, of asyncio or of another library that runs many functions in one thread.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// Its name, such as `Task-12`.
+    pub name: String,
+    /// The function that it runs, as `module.qualname`; empty where that is not known.
+    pub root: String,
+}
+
+/// Contexts, each once.
+#[derive(Debug, Default)]
+pub struct ContextTable {
+    contexts: Vec<Context>,
+    known: std::collections::HashMap<Context, ContextId>,
+}
+
+impl ContextTable {
+    /// The place of a context, which is new if need be.
+    pub fn id(&mut self, context: Context) -> ContextId {
+        if let Some(&id) = self.known.get(&context) {
+            return id;
+        }
+        let id = ContextId(self.contexts.len() as u32);
+        self.contexts.push(context.clone());
+        self.known.insert(context, id);
+        id
+    }
+
+    /// The contexts, by their ids.
+    pub fn all(&self) -> &[Context] {
+        &self.contexts
+    }
+}
+
 /// One sample, or several that are alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -292,6 +339,8 @@ pub struct Sample {
     pub time: MonotonicNs,
     /// What it was running; `None` when nothing is known of it.
     pub stack: Option<StackId>,
+    /// For whom; `None` where there was neither a task nor a label.
+    pub context: Option<ContextId>,
     /// How many samples it counts as: the periods up to its time that it stands for. With one of the same thread and time,
     /// the earlier one stands for the earlier periods.
     pub weight: u32,
@@ -330,6 +379,10 @@ pub struct Losses {
     pub held_back: u64,
     /// Threads that could not be sampled.
     pub unsampled_threads: u64,
+    /// Values of labels that were told apart no more, as their key had too many: how often one was counted as "other".
+    pub folded_values: u64,
+    /// Blocks with labels that are not in the samples, as too many were open at the same time.
+    pub unrecorded_scopes: u64,
     /// How long samples took in the program.
     pub handler: Option<HandlerTimes>,
     /// Time in the kernel that could not be sampled because of permissions: whether it was left out.

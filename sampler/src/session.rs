@@ -176,6 +176,7 @@ impl Session {
             mappings: Vec::new(),
             codes: Vec::new(),
             stacks: Default::default(),
+            contexts: Default::default(),
             samples: Vec::new(),
             losses: Losses::default(),
             notes: Vec::new(),
@@ -190,6 +191,7 @@ impl Session {
             recording.codes = recorded.codes;
             recording.notes = recorded.notes;
             recording.stacks = recorded.stacks;
+            recording.contexts = recorded.contexts;
             recording.samples = recorded.samples;
             let sampled_for = Duration::from_nanos(ended.0.saturating_sub(self.started.0));
             recording.losses = Losses { kernel_excluded: !kernel, sampled_for, cpu_time, ..recorded.losses };

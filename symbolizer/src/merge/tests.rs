@@ -131,6 +131,7 @@ impl Session {
             codes: Vec::new(),
             notes: Vec::new(),
             stacks: StackTable::default(),
+            contexts: Default::default(),
             samples: Vec::new(),
             losses: Losses::default(),
             exit: None,
@@ -149,7 +150,7 @@ impl Session {
 fn sample(recording: &mut Recording, thread: u32, time: u64, frames: &[Frame]) {
     let stack = frames.iter().fold(None, |below, &frame| Some(recording.stacks.push(below, frame)));
     let thread = recording::ThreadId(thread);
-    recording.samples.push(recording::Sample { thread, time: MonotonicNs(time), stack, weight: 1 });
+    recording.samples.push(recording::Sample { thread, time: MonotonicNs(time), stack, context: None, weight: 1 });
 }
 
 fn folded(profile: &Profile, native: NativeFrames) -> Vec<String> {
@@ -317,6 +318,8 @@ fn quality_says_what_went_wrong() {
         torn: 8,
         held_back: 9,
         unsampled_threads: 10,
+        folded_values: 11,
+        unrecorded_scopes: 12,
         handler: Some(HandlerTimes { p50_ns: 1_200, p99_ns: 3_400 }),
         kernel_excluded: true,
         sampled_for: Duration::from_secs(4),

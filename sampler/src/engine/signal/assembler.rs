@@ -11,7 +11,7 @@ use crate::processes::Processes;
 use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
-    Address, CodeId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, ThreadId,
+    Address, CodeId, ContextTable, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, ThreadId,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -40,6 +40,7 @@ pub(super) struct Assembler {
     modules: Modules,
     codes: Vec<PythonCode>,
     stacks: StackTable,
+    contexts: ContextTable,
     samples: Vec<Sample>,
     losses: Losses,
     handler_ns: Vec<u32>,
@@ -83,6 +84,7 @@ impl Assembler {
             modules: Modules::new(),
             codes: Vec::new(),
             stacks: StackTable::default(),
+            contexts: ContextTable::default(),
             samples: Vec::new(),
             losses: Losses::default(),
             handler_ns: Vec::new(),
@@ -190,9 +192,9 @@ impl Assembler {
         self.samples.sort_by_key(|sample| sample.time);
         self.losses.handler = handler_times(&mut self.handler_ns);
         let (processes, threads) = self.processes.finish();
-        let Assembler { published, codes, stacks, samples, losses, notes, .. } = self;
+        let Assembler { published, codes, stacks, contexts, samples, losses, notes, .. } = self;
         let mappings = published.mappings;
-        let recorded = Recorded { processes, threads, mappings, codes, stacks, samples, losses, notes };
+        let recorded = Recorded { processes, threads, mappings, codes, stacks, contexts, samples, losses, notes };
         (recorded, self.cpu_time)
     }
 
@@ -301,7 +303,7 @@ impl Assembler {
         };
         let weight = sample.weight.max(1);
         let waited = if last.is_some() { sample.waited.min(weight - 1) } else { 0 };
-        let alike = |stack, weight| Sample { thread: id, time, stack, weight };
+        let alike = |stack, weight| Sample { thread: id, time, stack, context: None, weight };
         self.samples.extend((waited > 0).then(|| alike(last, waited)));
         self.samples.push(alike(stack, weight - waited));
     }
