@@ -324,6 +324,12 @@ impl ContextTable {
         id
     }
 
+    /// The same, unless it would be new, and there are so many already.
+    pub(crate) fn find_or_add(&mut self, context: Context, most: usize) -> Option<ContextId> {
+        let is_room = self.contexts.len() < most;
+        self.known.get(&context).copied().or_else(|| is_room.then(|| self.id(context)))
+    }
+
     /// The contexts, by their ids.
     pub fn all(&self) -> &[Context] {
         &self.contexts

@@ -9,8 +9,9 @@ use super::faults::{self, FAULTS};
 use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
 use super::thread::SampledThread;
-use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action};
+use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
+use crate::context::ScopeNumber;
 use crate::python::{End, Link, Walked};
 use crate::ring::{RingWriter, Room};
 use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
@@ -119,6 +120,8 @@ struct Parts {
     known: usize,
     new_links: usize,
     kernel: usize,
+    /// The serial number of the scope that the thread's context inherits.
+    inherits: u64,
 }
 
 impl Handler<'_> {
@@ -148,6 +151,8 @@ impl Handler<'_> {
         let (walked, known) = walked.unwrap_or((Walked { count: 0, end: End::Torn }, 0));
         // What a walk found meanwhile proves nothing.
         let states = if switching { [None; 2] } else { states };
+        // SAFETY: the state is this thread's own, and there is nothing to drop.
+        let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
             End::Base | End::Known => {}
@@ -164,7 +169,7 @@ impl Handler<'_> {
         }
         self.thread.retakes = 0;
         self.thread.account(periods.weight.into());
-        self.write(&ring, periods, flags, (walked.count, known), states);
+        self.write(&ring, periods, flags, (walked.count, known), states, inherited);
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
@@ -212,6 +217,7 @@ impl Handler<'_> {
         mut flags: u32,
         (walked, known): (usize, usize),
         states: [Option<u64>; 2],
+        inherited: Option<ScopeNumber>,
     ) {
         let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
         let (low, high) = self.thread.stack_bounds;
@@ -220,9 +226,13 @@ impl Handler<'_> {
         let event = self.thread.driver.as_ref().and_then(|driver| driver.event.as_ref());
         let kernel = event.map_or(0, |event| event.kernel_chain(&mut kernel_chain));
 
-        // Code objects come first, so that a sample's are in the ring before it.
+        // Code objects and scopes come first, so that a sample's are in the ring before it.
+        scopes::find(self.thread.links.walked(), links);
         let new_links = self.thread.links.count_new(links, known);
         let numbered = self.number_links(ring, new_links);
+        let new = self.thread.links.walked().get(..new_links).unwrap_or_default();
+        let inherits = numbered.and_then(|()| scopes::say(ring, new, inherited));
+        let (numbered, inherits) = (numbered.filter(|()| inherits.is_some()), inherits.unwrap_or(0));
 
         let known_stack = (low..high).contains(&pointer);
         // SAFETY: as in `number_links`.
@@ -240,7 +250,7 @@ impl Handler<'_> {
         if extent.cut {
             flags |= sample_flags::STACK_CUT;
         }
-        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel };
+        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits };
         let size = size_of::<RingRecord>()
             .wrapping_add(size_of::<SampleRecord>())
             .wrapping_add(parts.extent.new_bytes() as usize)
@@ -289,7 +299,7 @@ impl Handler<'_> {
             flags: parts.flags,
             handler_ns: self.thread.handler_ns,
             kernel: parts.kernel as u32,
-            context: 0,
+            inherits: parts.inherits,
             registers: self.registers,
             stack_end: extent.to,
             stack_new: extent.new_bytes() as u32,
@@ -307,8 +317,8 @@ impl Handler<'_> {
             unsafe { self.thread.stack.keep(extent, |piece| room.write(piece)) };
         }
         for link in self.thread.links.walked().iter().take(parts.new_links) {
-            let Link { address, number: code, instruction, .. } = *link;
-            room.write_value(FrameLink { code, instruction, address });
+            let Link { address, number: code, instruction, scope, .. } = *link;
+            room.write_value(FrameLink { code, instruction, address, scope });
         }
         for address in kernel_chain.iter().take(parts.kernel) {
             room.write_value(*address);
@@ -319,4 +329,4 @@ impl Handler<'_> {
     }
 }
 
-const _: () = assert!(size_of::<Link>() == 32);
+const _: () = assert!(size_of::<Link>() == 40);

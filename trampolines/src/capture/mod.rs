@@ -4,6 +4,7 @@
 //! - [`interpose`] finds every thread when it starts, and every fork.
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `stack` and `links` know what has changed since a thread's sample before.
+//! - `scopes` finds the labels of frames, and says in the ring what they are.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
 //! - [`program_action`] is what the program itself wants done about the signals; [`writes`] go on that one cuts short.
 //!
@@ -17,6 +18,7 @@ mod links;
 pub(crate) mod memory;
 mod pace;
 pub mod program_action;
+mod scopes;
 mod stack;
 mod thread;
 pub mod writes;

@@ -74,17 +74,11 @@ pub unsafe fn extra(layout: &Code, code: *const Object, index: u16) -> Option<*m
 /// # Safety
 /// The object is null or alive, and stays so while the text is used. No error is set.
 pub unsafe fn utf8<'a>(symbols: &Symbols, text: *mut Object, scratch: &'a mut Name) -> &'a [u8] {
-    if text.is_null() {
-        return &[];
-    }
-    // SAFETY: the interpreter's functions check the object's type.
+    // SAFETY: as promised by the caller.
     unsafe {
-        let mut len = 0;
-        let bytes = (symbols.text_as_utf8)(text, &mut len);
-        if !bytes.is_null() {
-            return core::slice::from_raw_parts(bytes.cast(), usize::try_from(len).unwrap_or(0));
+        if let Some(bytes) = own_utf8(symbols, text) {
+            return bytes;
         }
-        (symbols.error_clear)();
         *scratch = Name::new();
         for index in 0..(symbols.text_length)(text) {
             let character = (symbols.text_character)(text, index);
@@ -95,6 +89,26 @@ pub unsafe fn utf8<'a>(symbols: &Symbols, text: *mut Object, scratch: &'a mut Na
         }
         (symbols.error_clear)();
         scratch.as_bytes()
+    }
+}
+
+/// The same of an object that can give it, as all can whose text is Unicode.
+///
+/// # Safety
+/// As for [`utf8`].
+pub unsafe fn own_utf8<'a>(symbols: &Symbols, text: *mut Object) -> Option<&'a [u8]> {
+    if text.is_null() {
+        return Some(&[]);
+    }
+    // SAFETY: the interpreter's function checks the object's type.
+    unsafe {
+        let mut len = 0;
+        let bytes = (symbols.text_as_utf8)(text, &mut len);
+        if bytes.is_null() {
+            (symbols.error_clear)();
+            return None;
+        }
+        Some(core::slice::from_raw_parts(bytes.cast(), usize::try_from(len).unwrap_or(0)))
     }
 }
 

@@ -4,7 +4,7 @@
 //! initialization (documentation of the C API, `PyImport_ExtendInittab`). A copy of it, in which the initializer of one
 //! module is wrapped, takes its place.
 //!
-//! That module is [`EARLY`], or [`LATE`] where CPython's own support for perf comes first.
+//! That module is [`EARLY`], or [`LATE`] where CPython's own support for perf comes first. A module of our own can be added.
 
 use super::code_object::type_of;
 use super::refusal::Refusal;
@@ -18,8 +18,11 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 #[repr(C)]
 struct Entry {
     name: *const c_char,
-    initialize: Option<unsafe extern "C" fn() -> *mut Object>,
+    initialize: Option<Initialize>,
 }
+
+/// What makes a built-in module.
+pub type Initialize = unsafe extern "C" fn() -> *mut Object;
 
 /// `importlib._bootstrap` imports it in every interpreter, before any module that is written in Python is found.
 const EARLY: &CStr = c"_weakref";
@@ -29,17 +32,18 @@ const EARLY: &CStr = c"_weakref";
 const LATE: &CStr = c"_abc";
 
 struct Wrapped {
-    original: unsafe extern "C" fn() -> *mut Object,
+    original: Initialize,
     on_start: fn(),
 }
 
 static WRAPPED: Once<Wrapped> = Once::new();
 
-/// Arranges for `on_start` to be called by every interpreter that starts from now on, `late` in its start or early.
+/// Arranges for `on_start` to be called by every interpreter that starts from now on, `late` in its start or early; and
+/// adds a built-in module.
 ///
 /// # Errors
 /// Why that cannot be done.
-pub fn wrap(on_start: fn(), late: bool) -> Result<(), Refusal> {
+pub fn wrap(on_start: fn(), late: bool, added: Option<(&'static CStr, Initialize)>) -> Result<(), Refusal> {
     let Some(table) = sys::symbol(c"PyImport_Inittab") else {
         return Err(Refusal::Missing(c"PyImport_Inittab"));
     };
@@ -58,9 +62,13 @@ pub fn wrap(on_start: fn(), late: bool) -> Result<(), Refusal> {
         let (Some(module), Some(original)) = (module, original) else {
             return Err(Refusal::NotBuiltIn(name));
         };
-        let copy = sys::map_anonymous((entries + 1) * size_of::<Entry>()).map_err(Refusal::Memory)?;
+        let copy = sys::map_anonymous((entries + 2) * size_of::<Entry>()).map_err(Refusal::Memory)?;
         let copy = copy.cast::<Entry>().as_ptr();
         copy.copy_from_nonoverlapping(first, entries + 1);
+        if let Some((name, initialize)) = added {
+            // What follows is zeros: the table's end.
+            copy.add(entries).write(Entry { name: name.as_ptr(), initialize: Some(initialize) });
+        }
         WRAPPED.set(Wrapped { original, on_start });
         (*copy.add(module)).initialize = Some(initialize);
         table.write(copy);

@@ -6,7 +6,7 @@
 //! itself; the walk says when the chain that it found cannot be a whole one.
 
 use super::layout::{Border, Instruction, Layout, Newest, OWNED_BY_EVALUATOR};
-use crate::capture::memory::Memory;
+use crate::capture::memory::{Memory, Straight};
 use crate::wire::NO_INSTRUCTION;
 
 /// One link of the chain, newest first: a frame, or the border between two calls of the evaluator.
@@ -23,6 +23,8 @@ pub struct Link {
     pub number: u32,
     /// Tells the code object from another one at the same address.
     pub check: u64,
+    /// The serial number of the innermost scope that is open on the frame; 0 is none.
+    pub scope: u64,
 }
 
 impl Link {
@@ -31,9 +33,9 @@ impl Link {
         self.code != 0 && (self.instruction == NO_INSTRUCTION || self.instruction == 0)
     }
 
-    /// Whether this is the same place in the same frame as another link.
+    /// Whether this is the same place in the same frame as another link, in the same scope.
     pub fn is_same(&self, other: &Link) -> bool {
-        let words = |link: &Link| (link.address, link.code, link.instruction, link.check);
+        let words = |link: &Link| (link.address, link.code, link.instruction, link.check, link.scope);
         words(self) == words(other)
     }
 }
@@ -205,6 +207,36 @@ impl Walker {
         at_border.then_some(Walked { count: *count, end: End::Base })
     }
 
+    /// The frames of a thread that a program knows of, with their code objects, from the newest on.
+    ///
+    /// # Safety
+    /// The thread state is the calling thread's own, which is in no signal handler and holds the interpreter's lock.
+    pub unsafe fn frames(&self, thread: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let Layout { frame: fields, links, .. } = self.layout;
+        // SAFETY: as promised by the caller: the chain is whole, and stays as it is.
+        let word = |address: u64| unsafe { Straight.word(address) }.unwrap_or(0);
+        let mut next = match links.newest {
+            Newest::Frame(at) => word(at_of(thread, at)),
+            Newest::CFrame { at, frame, .. } => word(at_of(word(at_of(thread, at)), frame)),
+        };
+        core::iter::from_fn(move || {
+            loop {
+                let frame = next;
+                if frame == 0 {
+                    return None;
+                }
+                next = word(at_of(frame, links.previous));
+                // SAFETY: as above.
+                let owner = |at: u8| unsafe { Straight.byte(at_of(frame, at)) };
+                let is_border = matches!(links.border, Border::Frame(at) if owner(at) >= Some(OWNED_BY_EVALUATOR));
+                if !is_border {
+                    let code = word(at_of(frame, fields.code));
+                    return Some((frame, if fields.code_is_tagged { code & !3 } else { code }));
+                }
+            }
+        })
+    }
+
     /// A number that tells a code object from another one at the same address.
     ///
     /// # Safety
@@ -252,7 +284,7 @@ impl Walker {
                 }
             };
             let instruction = u32::try_from(instruction).unwrap_or(NO_INSTRUCTION);
-            Some(Some(Link { address: frame, code, instruction, number: 0, check }))
+            Some(Some(Link { address: frame, code, instruction, number: 0, check, scope: 0 }))
         }
     }
 }

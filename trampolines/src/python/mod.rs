@@ -9,6 +9,7 @@ mod hook;
 mod hook_code;
 mod inittab;
 mod interpreters;
+mod labels;
 mod layout;
 mod links;
 mod perf_support;
@@ -23,6 +24,8 @@ mod version;
 pub use anchors::{Anchors, Known};
 pub use codes::TEXT_SIZE;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
+pub(crate) use labels::{SCOPES, inherited_scope};
+pub use layout::Layout;
 pub use links::{End, Link, Walked, Walker};
 pub use sampled::Sampled;
 pub use version::{SUPPORTED, Version};
@@ -48,7 +51,7 @@ static CPYTHON: Once<CPython> = Once::new();
 #[derive(Debug)]
 struct CPython {
     symbols: symbols::Symbols,
-    layout: &'static layout::Layout,
+    layout: &'static Layout,
     version: Version,
     /// The session's directory, as it was named when the process started.
     session: PathText,
@@ -76,10 +79,14 @@ pub fn start() {
             if let Some(settings) = settings {
                 // Without memory or timers the program runs as if there were no session.
                 let sampled = Sampled::new(&python.symbols, python.layout, version.hex());
+                if let Ok(sampled) = &sampled {
+                    labels::prepare(&python.symbols, sampled.walker, version.minor);
+                }
                 let _unsampled = sampled.and_then(|sampled| capture::start(settings, sampled));
             }
             CPYTHON.set(python);
-            if let Err(why) = inittab::wrap(on_interpreter_start, perf_support::comes_first(version)) {
+            if let Err(why) = inittab::wrap(on_interpreter_start, perf_support::comes_first(version), labels::module())
+            {
                 refuse(&session, version, why);
             }
         }

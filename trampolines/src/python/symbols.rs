@@ -14,20 +14,20 @@ pub type Object = c_void;
 pub type EvalFrame = unsafe extern "C" fn(*mut Object, *mut Object, c_int) -> *mut Object;
 
 macro_rules! symbols {
-    ($($field:ident: $type:ty = $($name:literal)or+;)*) => {
-        /// The functions that the hook calls.
+    ($(#[$doc:meta])* $symbols:ident; $($field:ident: $type:ty = $($name:literal)or+;)*) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        pub struct Symbols {
+        pub struct $symbols {
             $(pub $field: $type,)*
         }
 
-        impl Symbols {
+        impl $symbols {
             /// Finds all of them.
             ///
             /// # Errors
             /// The name of the first one that is missing.
-            pub fn load() -> Result<Symbols, &'static CStr> {
-                Ok(Symbols {
+            pub fn load() -> Result<$symbols, &'static CStr> {
+                Ok($symbols {
                     $($field: {
                         let names: &[&'static CStr] = &[$($name),+];
                         match names.iter().find_map(|name| sys::symbol(name)) {
@@ -39,10 +39,17 @@ macro_rules! symbols {
                 })
             }
         }
+
+        // SAFETY: the addresses are of code and of types, which CPython shares between threads.
+        unsafe impl Send for $symbols {}
+        // SAFETY: as above.
+        unsafe impl Sync for $symbols {}
     };
 }
 
 symbols! {
+    /// The functions that the hook calls.
+    Symbols;
     code_type: *mut Object = c"PyCode_Type";
     default_eval_frame: EvalFrame = c"_PyEval_EvalFrameDefault";
     get_eval_frame: unsafe extern "C" fn(*mut Object) -> EvalFrame = c"_PyInterpreterState_GetEvalFrameFunc";
@@ -81,7 +88,30 @@ symbols! {
     error_restore: unsafe extern "C" fn(*mut Object, *mut Object, *mut Object) = c"PyErr_Restore";
 }
 
-// SAFETY: the addresses are of code and of types, which CPython shares between threads.
-unsafe impl Send for Symbols {}
-// SAFETY: as above.
-unsafe impl Sync for Symbols {}
+symbols! {
+    /// The functions that labels need beside.
+    LabelSymbols;
+    prepare_module: unsafe extern "C" fn(*mut c_void) -> *mut Object = c"PyModuleDef_Init";
+    new_type: unsafe extern "C" fn(*const c_void) -> *mut Object = c"PyType_FromSpec";
+    allocate: unsafe extern "C" fn(*mut Object, isize) -> *mut Object = c"PyType_GenericAlloc";
+    free: unsafe extern "C" fn(*mut Object) = c"PyObject_Free";
+    set_attribute: unsafe extern "C" fn(*mut Object, *const c_char, *mut Object) -> c_int = c"PyObject_SetAttrString";
+    hash: unsafe extern "C" fn(*mut Object) -> isize = c"PyObject_Hash";
+    to_text: unsafe extern "C" fn(*mut Object) -> *mut Object = c"PyObject_Str";
+    new_text: unsafe extern "C" fn(*const c_char) -> *mut Object = c"PyUnicode_FromString";
+    new_dict: unsafe extern "C" fn() -> *mut Object = c"PyDict_New";
+    copy_dict: unsafe extern "C" fn(*mut Object) -> *mut Object = c"PyDict_Copy";
+    merge_dict: unsafe extern "C" fn(*mut Object, *mut Object, c_int) -> c_int = c"PyDict_Merge";
+    set_item: unsafe extern "C" fn(*mut Object, *mut Object, *mut Object) -> c_int = c"PyDict_SetItem";
+    new_variable: unsafe extern "C" fn(*const c_char, *mut Object) -> *mut Object = c"PyContextVar_New";
+    get_variable: unsafe extern "C" fn(*mut Object, *mut Object, *mut *mut Object) -> c_int = c"PyContextVar_Get";
+    set_variable: unsafe extern "C" fn(*mut Object, *mut Object) -> *mut Object = c"PyContextVar_Set";
+    new_context: unsafe extern "C" fn() -> *mut Object = c"PyContext_New";
+    enter_context: unsafe extern "C" fn(*mut Object) -> c_int = c"PyContext_Enter";
+    exit_context: unsafe extern "C" fn(*mut Object) -> c_int = c"PyContext_Exit";
+    keep: unsafe extern "C" fn(*mut Object) = c"Py_IncRef";
+    set_error: unsafe extern "C" fn(*mut Object, *const c_char) = c"PyErr_SetString";
+    type_error: *const *mut Object = c"PyExc_TypeError";
+    none: *mut Object = c"_Py_NoneStruct";
+    int_type: *mut Object = c"PyLong_Type";
+}

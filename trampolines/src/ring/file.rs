@@ -72,6 +72,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         other_driver: AtomicU64::new(0),
         unsampled_threads: AtomicU64::new(0),
         held_back: AtomicU64::new(0),
+        unrecorded_scopes: AtomicU64::new(0),
     }
 }
 

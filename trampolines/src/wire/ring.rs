@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// The first eight bytes of a ring.
 pub const RING_MAGIC: [u8; 8] = *b"PRONKRNG";
 /// The version of the format that this crate reads and writes.
-pub const RING_VERSION: u32 = 1;
+pub const RING_VERSION: u32 = 2;
 /// The extension of a ring's file.
 pub const RING_EXTENSION: &str = "ring";
 /// Where the data begins, in bytes.
@@ -83,6 +83,8 @@ pub struct RingHeader {
     pub unsampled_threads: AtomicU64,
     /// Periods that passed while the signal was held back (blocked), for which there is no sample.
     pub held_back: AtomicU64,
+    /// Blocks with labels that got no scope, as too many were open.
+    pub unrecorded_scopes: AtomicU64,
 }
 
 /// A position, alone in its cache line.

@@ -23,6 +23,9 @@ pub enum RingRecordKind {
     ThreadEnd = 5,
     /// Lines of `/proc/self/maps`: the executable mappings of the process.
     Mappings = 6,
+    /// A [`ScopeRecord`] and its labels. It comes before the first sample that refers to it, and again once in a while: a
+    /// reader that remembers the last [`REMEMBERED_SCOPES`] knows of each.
+    Scope = 7,
 }
 
 impl RingRecordKind {
@@ -35,6 +38,7 @@ impl RingRecordKind {
             4 => Some(RingRecordKind::ThreadStart),
             5 => Some(RingRecordKind::ThreadEnd),
             6 => Some(RingRecordKind::Mappings),
+            7 => Some(RingRecordKind::Scope),
             _ => None,
         }
     }
@@ -73,8 +77,8 @@ pub struct SampleRecord {
     pub handler_ns: u32,
     /// How many addresses in the kernel it has, the newest first.
     pub kernel: u32,
-    /// The thread's context; 0 is none.
-    pub context: u64,
+    /// The scope that the thread's context inherits, whatever its frames are; 0 is none.
+    pub inherits: u64,
     /// The instruction pointer, then the general registers by their DWARF numbers (x86-64 psABI 1.0, figure 3.36).
     pub registers: [u64; REGISTERS],
     /// The address behind the copy of the stack, which begins at the stack pointer, rounded down to a multiple of 8.
@@ -105,12 +109,31 @@ pub struct FrameLink {
     /// Of a border: an address within the evaluator's native frame, or 0 where the version keeps none there. Of a frame:
     /// the address of the interpreter's frame.
     pub address: u64,
+    /// The innermost scope that is open on the frame; 0 is none.
+    pub scope: u64,
 }
 
-const _: () = assert!(size_of::<FrameLink>() == 16);
+const _: () = assert!(size_of::<FrameLink>() == 24);
 
 /// A frame that has yet to execute its first instruction.
 pub const NO_INSTRUCTION: u32 = u32::MAX;
+
+/// What a reader of a ring remembers: how many scopes that were said last.
+pub const REMEMBERED_SCOPES: usize = 1 << 17;
+
+/// A block of code with labels: a scope. Behind it come its labels: each key and each value in UTF-8, with a zero behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct ScopeRecord {
+    /// Its serial number, which is not 0.
+    pub serial: u64,
+    /// The scope around it on the same frame, or 0.
+    pub outer: u64,
+    /// The scope that was around it where it was opened, for contexts that inherit both; or 0.
+    pub inherits: u64,
+}
+
+const _: () = assert!(size_of::<ScopeRecord>() == 24);
 
 /// A thread begins or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use super::owner::Owner;
 use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawThread};
 use super::replay::Replay;
 use super::rings::Ring;
+use super::scopes::{Contexts, Scopes, ThreadScopes};
 use crate::files::Mapped;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
@@ -11,7 +12,7 @@ use crate::processes::Processes;
 use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
-    Address, CodeId, ContextTable, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, ThreadId,
+    Address, CodeId, ContextId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, ThreadId,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -40,7 +41,7 @@ pub(super) struct Assembler {
     modules: Modules,
     codes: Vec<PythonCode>,
     stacks: StackTable,
-    contexts: ContextTable,
+    contexts: Contexts,
     samples: Vec<Sample>,
     losses: Losses,
     handler_ns: Vec<u32>,
@@ -60,6 +61,7 @@ pub(super) struct Sampled {
     evaluator_start: Address,
     evaluator: Option<Evaluator>,
     codes: HashMap<u64, CodeId>,
+    scopes: Scopes,
     threads: HashMap<u32, SampledThread>,
     looked_up: Option<MonotonicNs>,
     names_at: Option<MonotonicNs>,
@@ -72,8 +74,10 @@ struct SampledThread {
     started_cpu_ns: Option<u64>,
     replay: Replay,
     walk: ThreadWalk,
-    /// The stack of its last sample.
+    scopes: ThreadScopes,
+    /// The stack of its last sample, and its context.
     stack: Option<StackId>,
+    context: Option<ContextId>,
 }
 
 impl Assembler {
@@ -84,7 +88,7 @@ impl Assembler {
             modules: Modules::new(),
             codes: Vec::new(),
             stacks: StackTable::default(),
-            contexts: ContextTable::default(),
+            contexts: Contexts::default(),
             samples: Vec::new(),
             losses: Losses::default(),
             handler_ns: Vec::new(),
@@ -114,6 +118,7 @@ impl Assembler {
             evaluator_start: Address(header.evaluator),
             evaluator: None,
             codes: HashMap::new(),
+            scopes: Scopes::default(),
             threads: HashMap::new(),
             looked_up: None,
             names_at: None,
@@ -136,6 +141,7 @@ impl Assembler {
                 let lines = lines.lines().filter_map(maps::parse).collect();
                 self.map(process, lines, MonotonicNs(0));
             }
+            Some(Record::Scope(scope)) => process.scopes.say(scope),
             Some(Record::Other) => {}
             None => self.losses.malformed += 1,
         }
@@ -159,6 +165,7 @@ impl Assembler {
         add(&mut self.losses.torn, &header.torn);
         add(&mut self.losses.held_back, &header.held_back);
         add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
+        add(&mut self.losses.unrecorded_scopes, &header.unrecorded_scopes);
         let other_driver = header.other_driver.load(Ordering::Relaxed);
         if other_driver > 0 {
             self.notes.push(format!(
@@ -193,7 +200,7 @@ impl Assembler {
         self.losses.handler = handler_times(&mut self.handler_ns);
         let (processes, threads) = self.processes.finish();
         let Assembler { published, codes, stacks, contexts, samples, losses, notes, .. } = self;
-        let mappings = published.mappings;
+        let (mappings, contexts) = (published.mappings, contexts.finish());
         let recorded = Recorded { processes, threads, mappings, codes, stacks, contexts, samples, losses, notes };
         (recorded, self.cpu_time)
     }
@@ -249,7 +256,15 @@ impl Assembler {
                 self.processes.rename(pid, tid, name, time);
             }
             let replay = Replay::new(border_below_each);
-            SampledThread { id, started_cpu_ns: None, replay, walk: ThreadWalk::default(), stack: None }
+            SampledThread {
+                id,
+                started_cpu_ns: None,
+                replay,
+                walk: ThreadWalk::default(),
+                scopes: ThreadScopes::default(),
+                stack: None,
+                context: None,
+            }
         })
     }
 
@@ -289,9 +304,14 @@ impl Assembler {
         self.thread(process, sample.tid, time);
         let Some(mut thread) = process.threads.remove(&sample.tid) else { return };
         let merged = self.put_together(process, &mut thread, sample, time);
-        let (id, last) = (thread.id, thread.stack);
-        if let Some(stack) = merged {
-            thread.stack = stack;
+        let (id, last, last_context) = (thread.id, thread.stack, thread.context);
+        let (mut context, mut folded) = (None, 0);
+        match merged {
+            Some(stack) => {
+                (context, folded) = thread.scopes.sample(sample, &process.scopes, &mut self.contexts);
+                (thread.stack, thread.context) = (stack, context);
+            }
+            None => thread.scopes.forget(),
         }
         process.threads.insert(sample.tid, thread);
         if sample.handler_ns > 0 {
@@ -303,9 +323,10 @@ impl Assembler {
         };
         let weight = sample.weight.max(1);
         let waited = if last.is_some() { sample.waited.min(weight - 1) } else { 0 };
-        let alike = |stack, weight| Sample { thread: id, time, stack, context: None, weight };
-        self.samples.extend((waited > 0).then(|| alike(last, waited)));
-        self.samples.push(alike(stack, weight - waited));
+        let alike = |stack, context, weight| Sample { thread: id, time, stack, context, weight };
+        self.samples.extend((waited > 0).then(|| alike(last, last_context, waited)));
+        self.samples.push(alike(stack, context, weight - waited));
+        self.losses.folded_values += folded.saturating_mul((weight - waited).into());
     }
 
     /// A sample's stack. `None` when the sample does not fit to the thread's one before.

@@ -7,6 +7,7 @@ mod owner;
 mod records;
 mod replay;
 mod rings;
+mod scopes;
 
 use super::Found;
 use crate::error::Error;

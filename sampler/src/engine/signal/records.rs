@@ -3,9 +3,10 @@
 use crate::recording::PythonCode;
 use crate::unwind::{GeneralRegisters, Registers};
 use pronk_trampolines::wire::{
-    Function, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, read_function,
+    Function, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ScopeRecord, ThreadRecord, read_function,
 };
 use std::mem::{offset_of, size_of};
+use std::rc::Rc;
 
 /// A record of a ring.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) enum Record<'a> {
     ThreadEnd(Thread),
     /// Lines of `/proc/PID/maps`.
     Mappings(String),
+    Scope(RawScope),
     /// Nothing, or nothing that this version knows.
     Other,
 }
@@ -32,6 +34,8 @@ pub(super) struct Sample<'a> {
     pub(super) waited: u32,
     pub(super) flags: u32,
     pub(super) handler_ns: u32,
+    /// The scope that the thread's context inherits, or 0.
+    pub(super) inherits: u64,
     pub(super) registers: Registers,
     pub(super) general: GeneralRegisters,
     pub(super) stack_end: u64,
@@ -49,6 +53,19 @@ pub(super) struct RawLink {
     pub(super) code: u32,
     pub(super) instruction: Option<u32>,
     pub(super) address: u64,
+    /// The innermost scope that is open on the frame, or 0.
+    pub(super) scope: u64,
+}
+
+/// A scope as the ring has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RawScope {
+    pub(super) serial: u64,
+    /// The scope around it on the same frame, or 0.
+    pub(super) outer: u64,
+    /// The scope that contexts inherit with it, or 0.
+    pub(super) inherits: u64,
+    pub(super) labels: Vec<(Rc<str>, Rc<str>)>,
 }
 
 /// A thread that begins or ends.
@@ -74,6 +91,7 @@ pub(super) fn read(kind: u32, contents: &[u8]) -> Option<Record<'_>> {
             let text = contents.split(|byte| *byte == 0).next().unwrap_or_default();
             Record::Mappings(String::from_utf8_lossy(text).into_owned())
         }
+        Some(RingRecordKind::Scope) => Record::Scope(read_scope(contents)?),
         Some(RingRecordKind::Padding) | None => Record::Other,
     })
 }
@@ -108,6 +126,7 @@ fn read_sample(bytes: &[u8]) -> Option<Sample<'_>> {
         waited: number(offset_of!(SampleRecord, waited))?,
         flags: number(offset_of!(SampleRecord, flags))?,
         handler_ns: number(offset_of!(SampleRecord, handler_ns))?,
+        inherits: u64_at(bytes, offset_of!(SampleRecord, inherits))?,
         registers: Registers { pc: register(0)?, sp, fp },
         general,
         stack_end: u64_at(bytes, offset_of!(SampleRecord, stack_end))?,
@@ -128,6 +147,7 @@ impl Sample<'_> {
             code: u32_at(link, 0).unwrap_or(0),
             instruction: u32_at(link, 4).filter(|instruction| *instruction != NO_INSTRUCTION),
             address: u64_at(link, 8).unwrap_or(0),
+            scope: u64_at(link, 16).unwrap_or(0),
         })
     }
 
@@ -144,6 +164,22 @@ fn read_thread(bytes: &[u8]) -> Option<Thread> {
         cpu_ns: u64_at(bytes, offset_of!(ThreadRecord, cpu_ns))?,
         tid: u32_at(bytes, offset_of!(ThreadRecord, tid))?,
         name: text(name),
+    })
+}
+
+fn read_scope(bytes: &[u8]) -> Option<RawScope> {
+    let mut texts = bytes.get(size_of::<ScopeRecord>()..)?.split(|byte| *byte == 0);
+    let mut labels = Vec::new();
+    // Behind the last label are zeros.
+    while let (Some(key), Some(value)) = (texts.next().filter(|key| !key.is_empty()), texts.next()) {
+        let text = |bytes| Rc::from(String::from_utf8_lossy(bytes));
+        labels.push((text(key), text(value)));
+    }
+    Some(RawScope {
+        serial: u64_at(bytes, offset_of!(ScopeRecord, serial))?,
+        outer: u64_at(bytes, offset_of!(ScopeRecord, outer))?,
+        inherits: u64_at(bytes, offset_of!(ScopeRecord, inherits))?,
+        labels,
     })
 }
 
@@ -179,7 +215,7 @@ mod tests {
         bytes.extend(vec![1; stack as usize]);
         for link in 0..links {
             bytes.extend([link, if link == 0 { NO_INSTRUCTION } else { 10 * link }].map(u32::to_ne_bytes).concat());
-            bytes.extend(u64::from(link + 100).to_ne_bytes());
+            bytes.extend([u64::from(link + 100), u64::from(link + 200)].map(u64::to_ne_bytes).concat());
         }
         bytes.extend((0..u64::from(kernel)).flat_map(u64::to_ne_bytes));
         bytes
@@ -191,9 +227,17 @@ mod tests {
         let Some(Record::Sample(sample)) = read(RingRecordKind::Sample as u32, &bytes) else { panic!("no sample") };
         assert_eq!((sample.tid, sample.stack), (7, [1; 16].as_slice()));
         let links: Vec<RawLink> = sample.links().collect();
-        assert_eq!(links[0], RawLink { code: 0, instruction: None, address: 100 });
-        assert_eq!(links[1], RawLink { code: 1, instruction: Some(10), address: 101 });
+        assert_eq!(links[0], RawLink { code: 0, instruction: None, address: 100, scope: 200 });
+        assert_eq!(links[1], RawLink { code: 1, instruction: Some(10), address: 101, scope: 201 });
         assert_eq!(sample.kernel(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_scope_has_its_labels() {
+        let bytes = [&[5_u64, 4, 3].map(u64::to_ne_bytes).concat()[..], b"job\0nightly\0empty\0\0\0\0"].concat();
+        let Some(Record::Scope(scope)) = read(RingRecordKind::Scope as u32, &bytes) else { panic!("no scope") };
+        let labels = vec![("job".into(), "nightly".into()), ("empty".into(), "".into())];
+        assert_eq!(scope, RawScope { serial: 5, outer: 4, inherits: 3, labels });
     }
 
     #[test]
@@ -202,7 +246,9 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read(RingRecordKind::Sample as u32, &whole[..length]).is_none(), "{length}");
         }
-        for kind in [RingRecordKind::Code, RingRecordKind::ThreadStart, RingRecordKind::ThreadEnd] {
+        for kind in
+            [RingRecordKind::Code, RingRecordKind::ThreadStart, RingRecordKind::ThreadEnd, RingRecordKind::Scope]
+        {
             assert!(read(kind as u32, &[0; 16]).is_none(), "{kind:?}");
         }
         let mut huge = sample(0, 0, 0);

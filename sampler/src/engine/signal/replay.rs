@@ -152,6 +152,7 @@ mod tests {
             for address in &self.links {
                 bytes.extend([0; 8]);
                 bytes.extend(address.to_ne_bytes());
+                bytes.extend([0; 8]);
             }
             bytes
         }

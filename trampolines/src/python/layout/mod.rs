@@ -24,6 +24,8 @@ pub struct Layout {
     pub code: Code,
     /// How frames hang together.
     pub links: Links,
+    /// `context` in `PyThreadState`: the context that runs (PEP 567).
+    pub context: u16,
     /// `PyUnicodeObject`.
     pub text: Text,
     /// The thread's budget of C recursion, in the versions that count it.
@@ -145,6 +147,8 @@ pub struct Code {
     pub name: u16,
     /// `co_qualname`, from 3.11 on.
     pub qualname: Option<u16>,
+    /// `co_flags`, an int.
+    pub flags: u16,
     /// `co_firstlineno`, an int.
     pub first_line: u16,
     /// The line table, a bytes object.

@@ -9,6 +9,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 112,
         name: 120,
         qualname: Some(128),
+        flags: 48,
         first_line: 72,
         line_table: 136,
         line_table_attribute: c"co_linetable",
@@ -25,6 +26,7 @@ pub const LAYOUT: Layout = Layout {
         chunks: Some(Chunks { newest: 296, top: 304, limit: 312, spare: None }),
         thread_id: Some(152),
     },
+    context: 224,
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -10,6 +10,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 112,
         name: 120,
         qualname: Some(128),
+        flags: 48,
         first_line: 68,
         line_table: 136,
         line_table_attribute: c"co_linetable",
@@ -26,6 +27,7 @@ pub const LAYOUT: Layout = Layout {
         chunks: Some(Chunks { newest: 232, top: 240, limit: 248, spare: Some(824) }),
         thread_id: None,
     },
+    context: 208,
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

@@ -10,6 +10,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 112,
         name: 120,
         qualname: Some(128),
+        flags: 48,
         first_line: 68,
         line_table: 136,
         line_table_attribute: c"co_linetable",
@@ -26,6 +27,7 @@ pub const LAYOUT: Layout = Layout {
         chunks: Some(Chunks { newest: 256, top: 264, limit: 272, spare: Some(280) }),
         thread_id: None,
     },
+    context: 232,
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

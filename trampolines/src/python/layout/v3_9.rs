@@ -9,6 +9,7 @@ pub const LAYOUT: Layout = Layout {
         filename: 104,
         name: 112,
         qualname: None,
+        flags: 36,
         first_line: 40,
         line_table: 120,
         line_table_attribute: c"co_lnotab",
@@ -25,6 +26,7 @@ pub const LAYOUT: Layout = Layout {
         chunks: None,
         thread_id: Some(176),
     },
+    context: 240,
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

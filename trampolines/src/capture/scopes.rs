@@ -1,0 +1,50 @@
+//! The scopes of a sample: which labels its frames have.
+
+use super::memory::Straight;
+use crate::context::{Said, ScopeNumber};
+use crate::python::{Layout, Link, SCOPES, inherited_scope};
+use crate::ring::RingWriter;
+use crate::wire::{RingRecord, RingRecordKind, ScopeRecord};
+use core::sync::atomic::Ordering;
+
+/// Finds the scopes of the first `count` links.
+pub fn find(links: &mut [Link], count: usize) {
+    if !SCOPES.is_any_open() {
+        return;
+    }
+    for link in links.iter_mut().take(count).filter(|link| link.code != 0) {
+        link.scope = SCOPES.newest_on(link.address, link.code).map_or(0, |number| SCOPES.serial(number));
+    }
+}
+
+/// The scope that the context of the calling thread inherits, by its states.
+///
+/// # Safety
+/// The first state is the calling thread's own, and a fault is caught.
+pub unsafe fn inherited(layout: &Layout, states: [Option<u64>; 2]) -> Option<ScopeNumber> {
+    let [Some(state), _] = states else { return None };
+    // SAFETY: as promised by the caller.
+    unsafe { inherited_scope(&Straight, layout, state) }
+}
+
+/// Says in the ring what is not known there of the scopes of links, and of the one that is inherited, and returns the
+/// serial number of that, or 0. `None` when the ring has no room.
+pub fn say(ring: &RingWriter, links: &[Link], inherited: Option<ScopeNumber>) -> Option<u64> {
+    ring.header().unrecorded_scopes.store(SCOPES.unrecorded(), Ordering::Relaxed);
+    let say = |number: ScopeNumber| SCOPES.say(number, |said| write(ring, said)).then_some(());
+    for link in links.iter().filter(|link| link.scope != 0) {
+        SCOPES.outward(SCOPES.newest_on(link.address, link.code)).try_for_each(say)?;
+    }
+    SCOPES.inherited(inherited).try_for_each(say)?;
+    Some(inherited.map_or(0, |number| SCOPES.serial(number)))
+}
+
+fn write(ring: &RingWriter, said: Said<'_>) -> bool {
+    let head = size_of::<RingRecord>().wrapping_add(size_of::<ScopeRecord>());
+    let Some(mut room) = ring.reserve(head.wrapping_add(said.labels.len()).next_multiple_of(8)) else { return false };
+    let Said { serial, outer, inherits, labels } = said;
+    room.write_value(ScopeRecord { serial, outer, inherits });
+    room.write(labels);
+    room.commit(RingRecordKind::Scope);
+    true
+}
