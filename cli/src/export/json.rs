@@ -19,8 +19,9 @@
 //! - `sort`: `self` or `total`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
-//!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `handler_p50_ns`, `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`,
-//!   `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or false), and `notes`, a list of texts.
+//!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `folded_values`, `unrecorded_scopes`, `handler_p50_ns`,
+//!   `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or
+//!   false), and `notes`, a list of texts.
 //! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
 //!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
 //! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
@@ -96,6 +97,8 @@ struct Quality<'p> {
     torn: u64,
     held_back: u64,
     unsampled_threads: u64,
+    folded_values: u64,
+    unrecorded_scopes: u64,
     handler_p50_ns: Option<u64>,
     handler_p99_ns: Option<u64>,
     unresolved_frames: u64,
@@ -197,6 +200,8 @@ impl<'p> Quality<'p> {
             torn: quality.torn,
             held_back: quality.held_back,
             unsampled_threads: quality.unsampled_threads,
+            folded_values: quality.folded_values,
+            unrecorded_scopes: quality.unrecorded_scopes,
             handler_p50_ns: quality.handler_p50_ns,
             handler_p99_ns: quality.handler_p99_ns,
             unresolved_frames: quality.unresolved_frames,

@@ -172,7 +172,19 @@ impl Builder {
         FrameId(self.0.frames.len() as u32 - 1)
     }
 
+    /// For whom samples are: labels, and the name and the root of a task.
+    pub fn context(&mut self, labels: &[(&str, &str)], task: Option<(&str, &str)>) -> ContextId {
+        let labels = labels.iter().map(|(key, value)| (self.string(key), self.string(value))).collect();
+        let task = task.map(|(name, root)| Task { name: self.string(name), root: self.string(root) });
+        self.0.contexts.push(Context { labels, task });
+        ContextId(self.0.contexts.len() as u32 - 1)
+    }
+
     pub fn samples(&mut self, thread: ThreadId, frames: &[FrameId], count: u64) {
+        self.samples_for(None, thread, frames, count);
+    }
+
+    pub fn samples_for(&mut self, context: Option<ContextId>, thread: ThreadId, frames: &[FrameId], count: u64) {
         let mut below = None;
         for &frame in frames {
             self.0.stacks.push(Stack { below, frame });
@@ -180,7 +192,7 @@ impl Builder {
         }
         let time_ns = self.0.samples.len() as u64 * 1_000_000;
         let weight = count.try_into().unwrap();
-        self.0.samples.push(Sample { thread, time_ns, stack: below, weight });
+        self.0.samples.push(Sample { thread, time_ns, stack: below, context, weight });
         self.0.quality.samples += count;
     }
 }
