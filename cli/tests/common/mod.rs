@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod python;
+pub mod reading;
 pub mod signal;
 
 use pronk_symbolizer::file;
@@ -198,7 +199,7 @@ impl Builder {
 }
 
 /// 1,000 samples: 600 in `burn`, 250 of a worker thread in zlib under it, 100 in the kernel, 49 in the interpreter
-/// itself, and 1 without a stack.
+/// itself, and 1 without a stack. The main thread runs tasks, and the threads serve two tenants.
 pub fn example() -> Profile {
     let mut builder = Builder::default();
     builder.0.meta = Meta {
@@ -228,10 +229,17 @@ pub fn example() -> Profile {
     let eval = builder.frame(Category::Interpreter, "_PyEval_EvalFrameDefault", "libpython3.12.so.1.0", None);
     let deflate = builder.frame(Category::Native, "deflate<1, 2>", "libz.so.1", None);
     let read = builder.frame(Category::Kernel, "vfs_read", "[kernel]", None);
-    builder.samples(main, &[eval, module, eval, burn], 600);
-    builder.samples(worker, &[eval, pack, eval, burn, deflate], 250);
-    builder.samples(main, &[eval, module, read], 100);
-    builder.samples(main, &[eval, module, eval], 49);
+    let serving = builder.context(&[("tenant", "acme")], Some(("Task-7", "app.serve")));
+    let packing = builder.context(&[("route", "GET /a;b"), ("tenant", "<b & w>")], None);
+    let reading = builder.context(&[("tenant", "acme")], Some(("Task-12", "app.serve")));
+    let cleaning = builder.context(&[], Some(("cleaner", "app.clean")));
+    builder.samples_for(Some(serving), main, &[eval, module, eval, burn], 600);
+    builder.samples_for(Some(packing), worker, &[eval, pack, eval, burn, deflate], 250);
+    builder.samples_for(Some(reading), main, &[eval, module, read], 100);
+    builder.samples_for(Some(cleaning), main, &[eval, module, eval], 49);
     builder.samples(main, &[], 1);
+    for (sample, milliseconds) in builder.0.samples.iter_mut().zip([700, 700, 900, 1000, 1200]) {
+        sample.time_ns = milliseconds * 1_000_000;
+    }
     builder.0
 }
