@@ -49,6 +49,24 @@ flamegraph beside a profile) is kept once, as profile.old.pronk or profile.old.s
 
 [default: profile.pronk]";
 
+const BY_HELP: &str = "\
+Group samples by what they were taken for:
+  task        the task's name; tasks with asyncio's own names are one by the function that they run
+  task-group  the function that the task runs
+  thread      the kernel's name of the thread
+  process     the process
+  label:KEY   the value of the label KEY
+A report has a row for each value instead of functions, a flamegraph a tower, a timeline a row.";
+
+const ONLY_HELP: &str = "\
+Only the samples that have this; if it is given again, those that have all of it:
+  label:KEY=VALUE     the label KEY with just this value, or (none) without it
+  task=PATTERN        the task's name
+  task-group=PATTERN  the function that the task runs
+  thread=PATTERN      the kernel's name of the thread
+  process=PATTERN     the process, as name (pid)
+In a pattern, * is any text and ? any character.";
+
 /// `pronk record`
 #[derive(Args, Debug)]
 pub struct RecordArguments {
@@ -193,11 +211,11 @@ pub struct TimelineArguments {
 /// How to set samples apart.
 #[derive(Args, Debug)]
 pub struct Grouping {
-    /// Set samples apart by this: task, task-group, thread, process, or label:KEY
-    #[arg(long, value_name = "WHAT")]
+    /// Group samples by task, task-group, thread, process, or label:KEY
+    #[arg(long, value_name = "WHAT", long_help = BY_HELP)]
     pub by: Option<By>,
 
-    /// With --by task: tell tasks apart that have asyncio's own names (Task-1, Task-2), and not only by what they run
+    /// With --by task: tasks with asyncio's own names (Task-1, Task-2) one by one, and not by what they run
     #[arg(long)]
     pub each_task: bool,
 }
@@ -221,9 +239,8 @@ pub struct Samples {
     #[arg(long, value_name = "NAME")]
     pub thread: Option<String>,
 
-    /// Only the samples for which this holds: label:KEY=VALUE, or a pattern for the names of tasks (task=worker-*), of what
-    /// they run (task-group=), of threads (thread=) or processes (process=); several must all hold
-    #[arg(long, value_name = "WHAT=VALUE")]
+    /// Only the samples that have this, such as label:tenant=acme or task=worker-*; can be given again
+    #[arg(long, value_name = "WHAT=VALUE", long_help = ONLY_HELP)]
     pub only: Vec<Only>,
 }
 

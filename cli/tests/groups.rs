@@ -96,6 +96,22 @@ fn a_flamegraph_has_a_tower_for_each_value() {
 }
 
 #[test]
+fn what_is_recorded_is_drawn_in_groups() {
+    let Some(interpreter) = common::signal::interpreters().first() else { return };
+    let place = Place::new();
+    let burn = "import time\nwhile time.process_time() < 0.3: pass";
+    let command = ["record", "-o", "out.folded", "--by", "process", "--"].map(Into::into);
+    let program = [interpreter.path.clone().into_os_string(), "-c".into(), burn.into()];
+    let output = run(&mut place.pronk(command.into_iter().chain(program)));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let folded = std::fs::read_to_string(place.file("out.folded")).unwrap();
+    let root = |line: &str| line.split(';').next().unwrap().to_owned();
+    let roots: Vec<String> = folded.lines().map(root).collect();
+    assert!(!roots.is_empty() && roots.iter().all(|root| root == &roots[0]), "{folded}");
+    assert!(roots[0].starts_with("python") && roots[0].ends_with(')'), "{folded}");
+}
+
+#[test]
 fn a_timeline_has_a_row_for_each_value() {
     let place = with_example();
     let (svg, said) = draw(&place, "timeline", &[]);
