@@ -1,5 +1,9 @@
 //! What can be asked for on the command line, with the limits of each value.
 
+mod selection;
+
+pub use selection::{Grouping, Samples, Selection};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pronk_sampler::EngineChoice;
 use pronk_symbolizer::profile::{self, NativeFrames};
@@ -27,6 +31,8 @@ pub enum Verb {
     Report(ReportArguments),
     /// Draw a profile as a flamegraph
     Flamegraph(FlamegraphArguments),
+    /// Draw which task, thread, process or label ran when
+    Timeline(TimelineArguments),
     /// Say what this machine permits, and what to do about the rest
     Doctor,
 }
@@ -73,6 +79,10 @@ pub struct RecordArguments {
     #[arg(long)]
     pub lines: bool,
 
+    /// How to set samples apart, in what is drawn.
+    #[command(flatten)]
+    pub grouping: Grouping,
+
     /// How samples are taken
     #[arg(long, value_enum, default_value_t = Engine::Auto)]
     pub engine: Engine,
@@ -97,24 +107,28 @@ pub struct ReportArguments {
     pub profile: PathBuf,
 
     /// Print a source file with the share of each line beside it, instead of functions
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["top", "by_self", "total"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["top", "by_self", "total", "by"])]
     pub lines: Option<PathBuf>,
 
-    /// How many functions [default: 20 in the table, all with --json]
+    /// How many functions, or values with --by [default: 20 in the table, all with --json]
     #[arg(long, value_name = "N")]
     pub top: Option<NonZeroUsize>,
 
     /// Sort by the samples in the function itself (the default)
-    #[arg(long = "self", conflicts_with = "total")]
+    #[arg(long = "self", conflicts_with_all = ["total", "by"])]
     pub by_self: bool,
 
     /// Sort by the samples in the function and in what it called
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by")]
     pub total: bool,
 
     /// Write JSON instead of a table
     #[arg(long)]
     pub json: bool,
+
+    /// How to set samples apart, instead of by function.
+    #[command(flatten)]
+    pub grouping: Grouping,
 
     /// Which samples and frames to show.
     #[command(flatten)]
@@ -143,21 +157,40 @@ pub struct FlamegraphArguments {
     #[arg(long)]
     pub title: Option<String>,
 
+    /// How to set samples apart: a tower for each value.
+    #[command(flatten)]
+    pub grouping: Grouping,
+
     /// Which samples and frames to show.
     #[command(flatten)]
     pub selection: Selection,
 }
 
-/// Which samples and frames of a profile to show.
+/// `pronk timeline`
 #[derive(Args, Debug)]
-pub struct Selection {
-    /// Only the samples of threads of this name or thread id
-    #[arg(long, value_name = "NAME")]
-    pub thread: Option<String>,
+pub struct TimelineArguments {
+    /// The profile, as `pronk record` wrote it
+    pub profile: PathBuf,
 
-    /// Native frames to show [default: as was asked for when the profile was made]
-    #[arg(long, value_enum)]
-    pub native: Option<Native>,
+    /// The SVG file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// How many values have a row of their own; the others share one
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub top: NonZeroUsize,
+
+    /// The title [default: the command that was profiled]
+    #[arg(long)]
+    pub title: Option<String>,
+
+    /// How to set samples apart: a row for each value, those of tasks if nothing else is asked for.
+    #[command(flatten)]
+    pub grouping: Grouping,
+
+    /// Which samples to show.
+    #[command(flatten)]
+    pub samples: Samples,
 }
 
 /// Which native frames to show. Python frames are always shown.
@@ -325,5 +358,9 @@ mod tests {
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--total", "--top", "5"]).is_ok());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--lines", "a.py", "--top", "5"]).is_err());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--lines", "a.py", "--json"]).is_ok());
+        for other in [&["--self"][..], &["--total"], &["--lines", "a.py"]] {
+            let by = [&["pronk", "report", "p", "--by", "thread"], other].concat();
+            assert!(Arguments::try_parse_from(by).is_err(), "{other:?}");
+        }
     }
 }

@@ -85,7 +85,7 @@ fn help_and_version_go_to_stdout() {
     let place = Place::new();
     let version = run(&mut place.pronk(["--version"]));
     assert_eq!(text(&version.stdout), concat!("pronk ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in ["record", "report", "flamegraph", "doctor"] {
+    for verb in ["record", "report", "flamegraph", "timeline", "doctor"] {
         let help = run(&mut place.pronk([verb, "--help"]));
         assert!(help.status.success() && text(&help.stdout).contains(&format!("Usage: pronk {verb}")));
     }

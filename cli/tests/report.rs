@@ -2,40 +2,11 @@
 
 mod common;
 
+use common::reading::{boxes, fails, report};
 use common::{Builder, Place, example, golden, run, text};
 use pronk_symbolizer::profile::{Category, Profile, PythonSupport};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-
-fn report(place: &Place, arguments: &[&str]) -> String {
-    let output = run(&mut place.pronk(["report", "test.pronk"].iter().chain(arguments)));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-fn fails(place: &Place, arguments: &[&str]) -> String {
-    let output = run(&mut place.pronk(arguments));
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    assert!(output.stdout.is_empty());
-    let said = text(&output.stderr);
-    assert!(said.starts_with("pronk: "), "{said}");
-    said
-}
-
-/// The boxes of a flamegraph: what each is called and its colour.
-fn boxes(svg: &str) -> String {
-    let attribute = |rectangle: &str, name: &str| {
-        let rest = rectangle.split(&format!("{name}=\"")).nth(1).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let groups = svg.split("<g><title>").skip(1);
-    let lines = groups.map(|group| {
-        let (title, rest) = group.split_once("</title>").unwrap();
-        format!("{} {} {title}\n", attribute(rest, "fill"), attribute(rest, " y"))
-    });
-    lines.collect()
-}
 
 #[test]
 fn the_table_is_sorted_by_self_or_total() {

@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 const MAGIC: [u8; 8] = *b"\x89pronk\r\n";
 
 /// The version of the format that this crate writes and reads. It goes up whenever [`Profile`] changes.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const HEADER_SIZE: usize = 32;
 
@@ -147,7 +147,7 @@ fn u64_at(header: &[u8; HEADER_SIZE], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{FrameId, StackId};
+    use crate::profile::{ContextId, FrameId, StackId};
     use crate::testing::profile;
 
     fn bytes(profile: &Profile) -> Vec<u8> {
@@ -200,7 +200,7 @@ mod tests {
     fn errors_say_what_a_person_needs() {
         let mut newer = bytes(&profile());
         newer[8] = 9;
-        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 3";
+        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 4";
         assert_eq!(read(&newer).unwrap_err().to_string(), expected);
         let mut older = bytes(&profile());
         older[8] = 1;
@@ -226,6 +226,11 @@ mod tests {
         // A stack below itself would be walked for ever.
         assert_eq!(error(|p| p.stacks[1].below = Some(StackId(1))), ("stacks", 1, 1));
         assert_eq!(error(|p| p.samples[0].stack = Some(StackId(77))), ("samples", 0, 77));
+        assert_eq!(error(|p| p.samples[0].context = Some(ContextId(77))), ("samples", 0, 77));
+        assert_eq!(error(|p| p.contexts[1].labels[0].0.0 = 500), ("contexts", 1, 500));
+        assert_eq!(error(|p| p.contexts[1].labels[0].1.0 = 500), ("contexts", 1, 500));
+        assert_eq!(error(|p| p.contexts[0].task.as_mut().unwrap().name.0 = 500), ("contexts", 0, 500));
+        assert_eq!(error(|p| p.contexts[0].task.as_mut().unwrap().root.0 = 500), ("contexts", 0, 500));
         assert_eq!(error(|p| p.samples[0].thread.0 = 5), ("samples", 0, 5));
         assert_eq!(error(|p| p.threads[0].process.0 = 5), ("threads", 0, 5));
         assert_eq!(error(|p| p.threads[0].name.0 = 500), ("threads", 0, 500));

@@ -42,6 +42,10 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
         main: thread.main,
     });
     let threads = threads.collect();
+    let contexts: Vec<profile::Context> =
+        recording.contexts.all().iter().map(|context| self::context(context, &mut tables)).collect();
+    let known_context =
+        |id: recording::ContextId| Some(profile::ContextId(id.0)).filter(|id| id.index() < contexts.len());
     let mut samples: Vec<profile::Sample> = recording
         .samples
         .iter()
@@ -49,13 +53,21 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
             thread: profile::ThreadId(sample.thread.0),
             time_ns: sample.time.0.saturating_sub(recording.started.0),
             stack: sample.stack.and_then(|stack| stacks.get(stack.index()).copied()),
+            context: sample.context.and_then(known_context),
             weight: sample.weight,
         })
         .collect();
     samples.sort_by_key(|sample| sample.time_ns);
     let quality = quality(recording, &registries, unresolved as u64, unnamed as u64);
     let (strings, functions, frames, stacks) = tables.finish();
-    Profile { meta, quality, strings, processes, threads, functions, frames, stacks, samples }
+    Profile { meta, quality, strings, processes, threads, functions, frames, stacks, contexts, samples }
+}
+
+fn context(context: &recording::Context, tables: &mut Tables) -> profile::Context {
+    let labels = context.labels.iter().map(|(key, value)| (tables.string(key), tables.string(value))).collect();
+    let task = context.task.as_ref();
+    let task = task.map(|task| profile::Task { name: tables.string(&task.name), root: tables.string(&task.root) });
+    profile::Context { labels, task }
 }
 
 fn processes(recording: &Recording, registries: &Registries, tables: &mut Tables) -> Vec<profile::Process> {
@@ -106,6 +118,8 @@ fn quality(recording: &Recording, registries: &Registries, unresolved: u64, unna
         torn: losses.torn,
         held_back: losses.held_back,
         unsampled_threads: losses.unsampled_threads,
+        folded_values: losses.folded_values,
+        unrecorded_scopes: losses.unrecorded_scopes,
         handler_p50_ns: losses.handler.map(|times| times.p50_ns),
         handler_p99_ns: losses.handler.map(|times| times.p99_ns),
         unresolved_frames: unresolved,

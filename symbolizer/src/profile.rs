@@ -32,6 +32,8 @@ index! {
     FrameId
     /// Position in [`Profile::stacks`].
     StackId
+    /// Position in [`Profile::contexts`].
+    ContextId
 }
 
 /// What one session found.
@@ -53,6 +55,8 @@ pub struct Profile {
     pub frames: Vec<Frame>,
     /// Every stack, as a tree.
     pub stacks: Vec<Stack>,
+    /// For whom samples were taken, each once.
+    pub contexts: Vec<Context>,
     /// The samples, by time.
     pub samples: Vec<Sample>,
 }
@@ -135,6 +139,10 @@ pub struct Quality {
     pub held_back: u64,
     /// Threads that could not be sampled.
     pub unsampled_threads: u64,
+    /// Values of labels that were told apart no more, as their key had too many: how often one was counted as "other".
+    pub folded_values: u64,
+    /// Blocks with labels that are not in the samples, as too many were open at the same time.
+    pub unrecorded_scopes: u64,
     /// How long the signal handler ran for a sample, in nanoseconds: the median.
     pub handler_p50_ns: Option<u64>,
     /// What it kept to for 99 of 100 samples, in nanoseconds.
@@ -241,6 +249,24 @@ pub struct Stack {
     pub frame: FrameId,
 }
 
+/// For whom a sample was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Context {
+    /// The labels, sorted by the text of the key: each key once, with the value that holds for the newest frame.
+    pub labels: Vec<(StringId, StringId)>,
+    /// The task that ran.
+    pub task: Option<Task>,
+}
+
+/// A task, of asyncio or of another library that runs many functions in one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name, such as `Task-12`.
+    pub name: StringId,
+    /// The function that it runs, as `module.qualname`; empty where that is not known.
+    pub root: StringId,
+}
+
 /// One sample, or several that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
@@ -250,6 +276,8 @@ pub struct Sample {
     pub time_ns: u64,
     /// What it was running; `None` when nothing is known of it.
     pub stack: Option<StackId>,
+    /// For whom; `None` where there was neither a task nor a label.
+    pub context: Option<ContextId>,
     /// How many samples it counts as: the periods up to its time that it stands for. With one of the same thread and time,
     /// the earlier one stands for the earlier periods.
     pub weight: u32,

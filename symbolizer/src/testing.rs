@@ -1,6 +1,6 @@
 //! What the tests of several modules use.
 
-use crate::profile::{self, Category, Profile, Sample, StackId};
+use crate::profile::{self, Category, Context, ContextId, Profile, Sample, StackId, Task};
 use crate::tables::{FunctionText, Tables};
 use pronk_trampolines::wire::{FunctionRecord, Header, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION};
 use std::mem::{offset_of, size_of};
@@ -80,10 +80,10 @@ impl RegistryBytes {
 /// A small profile. Its stacks, the root first:
 ///
 /// ```text
-/// main:2 shop.fib:11 shop.fib:11 shop.fib:12  2 samples
-/// main shop.sort (call) list_sort compare    3 samples
+/// main:2 shop.fib:11 shop.fib:11 shop.fib:12  2 samples, tenant=a, Task-1 of shop.serve
+/// main shop.sort (call) list_sort compare    3 samples, tenant=b, Task-12 of shop.serve
 /// main shop.sort (gap) inflate               1 sample
-/// (truncated) main page_fault                1 sample, other thread
+/// (truncated) main page_fault                1 sample, other thread, route=/x, tenant=a, task cleaner
 /// machinery only                             1 sample, other thread
 /// no stack                                   1 sample, other thread
 /// ```
@@ -127,9 +127,17 @@ pub fn profile() -> Profile {
     let process = profile::ProcessId(0);
     let samples = stacks.into_iter().enumerate().map(|(index, (weight, stack))| {
         let thread = profile::ThreadId(u32::from(index > 2));
-        Sample { thread, time_ns: index as u64 * 1000, stack, weight }
+        let context = [Some(0), Some(1), None, Some(2), None, None][index].map(ContextId);
+        Sample { thread, time_ns: index as u64 * 1000, stack, context, weight }
     });
     let samples = samples.collect();
+    let mut text = |text: &str| tables.string(text);
+    let [tenant, route] = ["tenant", "route"].map(&mut text);
+    let mut task = |name, root| Some(Task { name: text(name), root: text(root) });
+    let tasks = [task("Task-1", "shop.serve"), task("Task-12", "shop.serve"), task("cleaner", "")];
+    let [a, b, x] = ["a", "b", "/x"].map(text);
+    let labels = [vec![(tenant, a)], vec![(tenant, b)], vec![(route, x), (tenant, a)]];
+    let contexts = labels.into_iter().zip(tasks).map(|(labels, task)| Context { labels, task }).collect();
     let (strings, functions, frames, stacks) = tables.finish();
     Profile {
         meta: profile::Meta { pronk_version: "0.1.0".to_owned(), frequency: 999, ..Default::default() },
@@ -148,6 +156,7 @@ pub fn profile() -> Profile {
         functions,
         frames,
         stacks,
+        contexts,
         samples,
     }
 }

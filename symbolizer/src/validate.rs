@@ -67,10 +67,23 @@ impl Profile {
                 row.refers("earlier stack", below.0, row.1)?;
             }
         }
+        for (row, context) in rows("contexts", &self.contexts) {
+            for &(key, value) in &context.labels {
+                text(row, "string", Some(key))?;
+                text(row, "string", Some(value))?;
+            }
+            if let Some(task) = context.task {
+                text(row, "string", Some(task.name))?;
+                text(row, "string", Some(task.root))?;
+            }
+        }
         for (row, sample) in rows("samples", &self.samples) {
             row.refers("thread", sample.thread.0, self.threads.len())?;
             if let Some(stack) = sample.stack {
                 row.refers("stack", stack.0, self.stacks.len())?;
+            }
+            if let Some(context) = sample.context {
+                row.refers("context", context.0, self.contexts.len())?;
             }
         }
         Ok(())

@@ -3,11 +3,23 @@
 use crate::profile::{
     Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, Sample, StackId, StringId, ThreadId,
 };
+use label::{Line, label};
 use std::collections::{BTreeMap, HashSet};
+use values::Values;
 
+mod by;
+mod label;
+mod only;
 mod source;
+mod timeline;
+mod values;
 
+pub use by::{By, NO_LABEL, NO_TASK, ParseByError};
+pub use label::shown;
+pub use only::{Only, ParseOnlyError};
 pub use source::{FileCount, LineCount, SourceCounts};
+pub use timeline::{Timeline, TimelineRow, Who};
+pub use values::{ValueCount, label_keys};
 
 /// The mark of a sample of which nothing is known but that it was taken.
 pub const NO_STACK: &str = "[no stack]";
@@ -21,6 +33,10 @@ pub struct ViewOptions {
     pub native: Option<NativeFrames>,
     /// Only the threads of this name or thread id.
     pub thread: Option<String>,
+    /// Only the samples for which all of these hold.
+    pub only: Vec<Only>,
+    /// What samples are set apart by.
+    pub by: Option<By>,
     /// Whether frames of one function on different lines are told apart.
     pub lines: bool,
 }
@@ -58,12 +74,15 @@ pub struct ShownSample {
 #[derive(Clone, Debug)]
 pub struct View<'a> {
     profile: &'a Profile,
+    options: ViewOptions,
     /// For each stack, the nearest one from there towards the root whose topmost frame is shown.
     shown: Vec<Option<StackId>>,
     /// For each thread, whether it is shown.
     threads: Vec<bool>,
-    /// Whether the labels of frames have the line that was being executed.
-    lines: bool,
+    /// For each [`ViewOptions::only`], the values, and for each of them whether it is shown.
+    only: Vec<(Values, Vec<bool>)>,
+    /// What samples are set apart by.
+    values: Option<Values>,
 }
 
 impl<'a> View<'a> {
@@ -84,16 +103,38 @@ impl<'a> View<'a> {
             Some(thread) => *thread == profile.strings[name.index()] || *thread == tid.to_string(),
         };
         let threads = profile.threads.iter().map(|thread| wanted(thread.name, thread.tid)).collect();
-        View { profile, shown, threads, lines: options.lines }
+        let only = options.only.iter().map(|only| {
+            let values = Values::new(profile, only.by());
+            let wanted = values.texts.iter().map(|value| only.matches(value)).collect();
+            (values, wanted)
+        });
+        let only = only.collect();
+        let values = options.by.as_ref().map(|by| Values::new(profile, by));
+        let options = ViewOptions { native: Some(native), ..options.clone() };
+        View { profile, options, shown, threads, only, values }
     }
 
-    fn of_shown_threads(&self) -> impl Iterator<Item = &Sample> {
-        self.profile.samples.iter().filter(|sample| self.threads[sample.thread.index()])
+    /// What the view shows.
+    pub fn options(&self) -> &ViewOptions {
+        &self.options
     }
 
-    /// The samples of the threads that are shown, by time.
+    /// Which native frames the view shows.
+    pub fn native(&self) -> NativeFrames {
+        self.options.native.unwrap_or(self.profile.meta.native)
+    }
+
+    fn shows(&self, sample: &Sample) -> bool {
+        self.threads[sample.thread.index()] && self.only.iter().all(|(values, wanted)| wanted[values.position(sample)])
+    }
+
+    fn shown_samples(&self) -> impl Iterator<Item = &Sample> {
+        self.profile.samples.iter().filter(|sample| self.shows(sample))
+    }
+
+    /// The samples that are shown, by time.
     pub fn samples(&self) -> impl Iterator<Item = ShownSample> + '_ {
-        self.of_shown_threads().map(|sample| ShownSample {
+        self.shown_samples().map(|sample| ShownSample {
             thread: sample.thread,
             time_ns: sample.time_ns,
             frames: sample.stack.map_or_else(Vec::new, |stack| self.frames(stack)),
@@ -102,9 +143,9 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The number of samples of the threads that are shown.
+    /// The number of samples that are shown.
     pub fn sample_count(&self) -> u64 {
-        self.of_shown_threads().map(|sample| u64::from(sample.weight)).sum()
+        self.shown_samples().map(|sample| u64::from(sample.weight)).sum()
     }
 
     /// The frames of a stack that are shown, the root first.
@@ -121,17 +162,23 @@ impl<'a> View<'a> {
     }
 
     /// How often each stack was seen: the labels of its frames, the root first, joined by `;`. A sample in which no
-    /// frame is shown counts for [`NOTHING_SHOWN`] or [`NO_STACK`].
+    /// frame is shown counts for [`NOTHING_SHOWN`] or [`NO_STACK`]. Where samples are set apart, the value is the root.
     pub fn folded(&self) -> BTreeMap<String, u64> {
         let labels = self.frame_labels();
+        let values: Vec<String> =
+            self.values.iter().flat_map(|values| &values.texts).map(|value| shown(value)).collect();
         let mut folded = BTreeMap::new();
-        for (stack, count) in self.stack_counts() {
+        for ((value, stack), count) in self.stack_counts() {
             let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
             let parts: Vec<&str> = frames.iter().map(|&frame| labels[frame.index()].as_str()).collect();
             let key = match (stack, parts.is_empty()) {
                 (None, _) => NO_STACK.to_owned(),
                 (Some(_), true) => NOTHING_SHOWN.to_owned(),
                 (Some(_), false) => parts.join(";"),
+            };
+            let key = match value {
+                Some(value) => format!("{};{key}", values[value]),
+                None => key,
             };
             *folded.entry(key).or_insert(0) += count;
         }
@@ -144,7 +191,7 @@ impl<'a> View<'a> {
         let mut counts: Vec<FunctionCount> = (0..self.profile.functions.len() as u32)
             .map(|id| FunctionCount { function: FunctionId(id), self_samples: 0, total_samples: 0 })
             .collect();
-        for (stack, count) in self.stack_counts() {
+        for ((_, stack), count) in self.stack_counts() {
             let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
             if let Some(&newest) = frames.last() {
                 counts[self.function(newest).index()].self_samples += count;
@@ -174,7 +221,7 @@ impl<'a> View<'a> {
     /// and no other.
     pub fn frame_labels(&self) -> Vec<String> {
         let label = |frame: &Frame| {
-            let line = if self.lines { Line::Executed(frame.line) } else { Line::Begins };
+            let line = if self.options.lines { Line::Executed(frame.line) } else { Line::Begins };
             label(self.profile, &self.profile.functions[frame.function.index()], line)
         };
         self.profile.frames.iter().map(label).collect()
@@ -185,13 +232,15 @@ impl<'a> View<'a> {
         self.profile.frames[frame.index()].function
     }
 
-    /// How many samples have each stack that is shown: `None` for those without one.
-    fn stack_counts(&self) -> BTreeMap<Option<StackId>, u64> {
+    /// How many samples have each stack that is shown, `None` for those without one; under the position of their value,
+    /// where samples are set apart.
+    fn stack_counts(&self) -> BTreeMap<(Option<usize>, Option<StackId>), u64> {
         let mut counts = BTreeMap::new();
-        for sample in self.of_shown_threads() {
+        for sample in self.shown_samples() {
+            let value = self.values.as_ref().map(|values| values.position(sample));
             // Stacks that look the same are one, except that one without frames must stay a stack.
-            let key = sample.stack.map(|stack| self.shown[stack.index()].unwrap_or(stack));
-            *counts.entry(key).or_insert(0) += u64::from(sample.weight);
+            let stack = sample.stack.map(|stack| self.shown[stack.index()].unwrap_or(stack));
+            *counts.entry((value, stack)).or_insert(0) += u64::from(sample.weight);
         }
         counts
     }
@@ -210,73 +259,13 @@ fn shows(profile: &Profile, function: &Function, native: NativeFrames) -> bool {
     }
 }
 
-/// The line of a function that its label has.
-#[derive(Clone, Copy)]
-enum Line {
-    /// The one on which it begins.
-    Begins,
-    /// The one that was being executed, if it is known.
-    Executed(Option<u32>),
-}
-
-fn label(profile: &Profile, function: &Function, line: Line) -> String {
-    let text = |id: StringId| profile.strings[id.index()].as_str();
-    let name = text(function.name);
-    let label = match (function.category, function.file, function.binary) {
-        (Category::Python, Some(file), _) => {
-            let file = base_name(text(file));
-            let line = match line {
-                Line::Begins => function.first_line,
-                Line::Executed(line) => line,
-            };
-            match line {
-                Some(line) => format!("{name} ({file}:{line})"),
-                None => format!("{name} ({file})"),
-            }
-        }
-        (Category::Native | Category::Interpreter, Some(file), _) if let Line::Executed(Some(line)) = line => {
-            format!("{name} ({}:{line})", base_name(text(file)))
-        }
-        (Category::Kernel, _, Some(binary)) if text(binary) != name => format!("{name} {}", text(binary)),
-        (Category::Native | Category::Interpreter, _, Some(binary)) => {
-            let binary = text(binary);
-            // `binary+0x1234` says it already.
-            match name.strip_prefix(binary).is_some_and(|rest| rest.starts_with("+0x")) {
-                true => name.to_owned(),
-                false => format!("{name} ({binary})"),
-            }
-        }
-        _ => name.to_owned(),
-    };
-    label
-        .chars()
-        .map(|char| {
-            if char == ';' {
-                ':'
-            } else if char.is_control() {
-                ' '
-            } else {
-                char
-            }
-        })
-        .collect()
-}
-
-/// The last part of a path; names such as `<string>` and `<frozen importlib._bootstrap>` as they are.
-fn base_name(path: &str) -> &str {
-    match path.trim_end_matches('/').rsplit('/').next() {
-        Some(base) if !base.is_empty() && !path.starts_with('<') => base,
-        _ => path,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::profile;
 
     fn folded(native: NativeFrames, thread: Option<&str>) -> Vec<(String, u64)> {
-        let options = ViewOptions { native: Some(native), thread: thread.map(str::to_owned), lines: false };
+        let options = ViewOptions { native: Some(native), thread: thread.map(str::to_owned), ..Default::default() };
         View::new(&profile(), &options).folded().into_iter().collect()
     }
 
@@ -397,15 +386,5 @@ mod tests {
         assert_eq!(labels(sorts), [MAIN, "shop.sort:er  (<string>:1)", "list_sort (python3.12)"]);
         assert_eq!((sorts.time_ns, sorts.thread, sorts.weight), (1000, ThreadId(0), 3));
         assert!(sorts.has_stack && !without.has_stack && without.frames.is_empty());
-    }
-
-    #[test]
-    fn files_are_shown_by_their_last_part() {
-        assert_eq!(base_name("/srv/app/shop.py"), "shop.py");
-        assert_eq!(base_name("shop.py"), "shop.py");
-        assert_eq!(base_name("<frozen importlib._bootstrap>"), "<frozen importlib._bootstrap>");
-        assert_eq!(base_name("<ipython/input>"), "<ipython/input>");
-        assert_eq!(base_name("/"), "/");
-        assert_eq!(base_name(""), "");
     }
 }

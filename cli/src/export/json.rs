@@ -16,11 +16,13 @@
 //! - `exit`: how the command ended, in words.
 //! - `native`: which native frames the report counts: `python` (none), `extensions` or `all`.
 //! - `thread`: the name of the threads that the report is limited to, or `null`.
+//! - `only`: what holds for all samples in the report, as it was asked for: a list of texts such as `label:tenant=a`.
 //! - `sort`: `self` or `total`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
-//!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `handler_p50_ns`, `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`,
-//!   `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or false), and `notes`, a list of texts.
+//!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `folded_values`, `unrecorded_scopes`, `handler_p50_ns`,
+//!   `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or
+//!   false), and `notes`, a list of texts.
 //! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
 //!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
 //! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
@@ -45,10 +47,6 @@ pub struct Json {
     pub order: Order,
     /// How many functions there are at most.
     pub top: usize,
-    /// Which native frames the view shows.
-    pub native: NativeFrames,
-    /// The threads that the view is limited to.
-    pub thread: Option<String>,
 }
 
 impl Export for Json {
@@ -59,8 +57,9 @@ impl Export for Json {
     }
 }
 
+/// What each report for programs begins with.
 #[derive(Serialize)]
-struct Report<'p> {
+pub struct Head<'p> {
     version: u32,
     pronk_version: &'p str,
     command: &'p [String],
@@ -75,6 +74,13 @@ struct Report<'p> {
     exit: &'p str,
     native: &'static str,
     thread: Option<&'p str>,
+    only: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Report<'p> {
+    #[serde(flatten)]
+    head: Head<'p>,
     sort: &'static str,
     samples: u64,
     quality: Quality<'p>,
@@ -96,6 +102,8 @@ struct Quality<'p> {
     torn: u64,
     held_back: u64,
     unsampled_threads: u64,
+    folded_values: u64,
+    unrecorded_scopes: u64,
     handler_p50_ns: Option<u64>,
     handler_p99_ns: Option<u64>,
     unresolved_frames: u64,
@@ -144,12 +152,11 @@ struct Function<'p> {
     total_percent: f64,
 }
 
-impl<'p> Report<'p> {
-    fn new(options: &'p Json, profile: &'p Profile, view: &View<'_>) -> Self {
+impl<'p> Head<'p> {
+    /// How the profile was made, and what the view shows of it.
+    pub fn new(profile: &'p Profile, view: &'p View<'_>) -> Self {
         let meta = &profile.meta;
-        let samples = view.sample_count();
-        let functions = options.order.functions(view);
-        Report {
+        Head {
             version: VERSION,
             pronk_version: &meta.pronk_version,
             command: &meta.command,
@@ -166,8 +173,19 @@ impl<'p> Report<'p> {
             driver: &meta.driver,
             stubs: &meta.stubs,
             exit: &meta.exit,
-            native: name_of(options.native),
-            thread: options.thread.as_deref(),
+            native: name_of(view.native()),
+            thread: view.options().thread.as_deref(),
+            only: only(view),
+        }
+    }
+}
+
+impl<'p> Report<'p> {
+    fn new(options: &Json, profile: &'p Profile, view: &'p View<'_>) -> Self {
+        let samples = view.sample_count();
+        let functions = options.order.functions(view);
+        Report {
+            head: Head::new(profile, view),
             sort: match options.order {
                 Order::Itself => "self",
                 Order::Total => "total",
@@ -197,6 +215,8 @@ impl<'p> Quality<'p> {
             torn: quality.torn,
             held_back: quality.held_back,
             unsampled_threads: quality.unsampled_threads,
+            folded_values: quality.folded_values,
+            unrecorded_scopes: quality.unrecorded_scopes,
             handler_p50_ns: quality.handler_p50_ns,
             handler_p99_ns: quality.handler_p99_ns,
             unresolved_frames: quality.unresolved_frames,
@@ -240,6 +260,11 @@ pub fn name_of(native: NativeFrames) -> &'static str {
         NativeFrames::Extensions => "extensions",
         NativeFrames::All => "all",
     }
+}
+
+/// What holds for all samples that the view shows.
+pub fn only(view: &View<'_>) -> Vec<String> {
+    view.options().only.iter().map(ToString::to_string).collect()
 }
 
 fn text(profile: &Profile, id: StringId) -> &str {

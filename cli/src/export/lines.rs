@@ -2,7 +2,7 @@
 //!
 //! The JSON is one object, with these fields; as in the report of functions, fields may be added in version 1.
 //!
-//! - `version`: 1. `pronk_version`, `command`, `native`, `thread`, `samples`: as in the report of functions.
+//! - `version`: 1. `pronk_version`, `command`, `native`, `thread`, `only`, `samples`: as in the report of functions.
 //! - `file`: the file, as the profile has it.
 //! - `remark`: why the text is missing or may be wrong, or `null`.
 //! - `lines`: for each line with samples `line` (its number, from 1 on), `source` (its text, or `null`), `self` and `total`
@@ -10,10 +10,10 @@
 //! - `without_line`: `self` and `total`, the samples in which functions of the file were on no line that is known.
 
 use super::Export;
-use super::json::{hundredths, name_of};
+use super::json::{hundredths, name_of, only};
 use super::table::{cell, heading};
 use crate::messages::{percent, printable};
-use pronk_symbolizer::profile::{NativeFrames, Profile, StringId};
+use pronk_symbolizer::profile::{Profile, StringId};
 use pronk_symbolizer::view::{LineCount, View};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -44,8 +44,6 @@ impl Source {
 pub struct LinesTable {
     /// The file.
     pub source: Source,
-    /// The threads that the view is limited to.
-    pub thread: Option<String>,
 }
 
 impl Export for LinesTable {
@@ -53,7 +51,7 @@ impl Export for LinesTable {
         let all = view.sample_count();
         let source = &self.source;
         let counts = view.source(source.file);
-        heading(profile, view, self.thread.as_deref(), to)?;
+        heading(profile, view, to)?;
         writeln!(to, "{}", printable(&profile.strings[source.file.index()]))?;
         if let Some(remark) = &source.remark {
             writeln!(to, "{}", printable(remark))?;
@@ -85,10 +83,6 @@ impl Export for LinesTable {
 pub struct LinesJson {
     /// The file.
     pub source: Source,
-    /// Which native frames the view shows.
-    pub native: NativeFrames,
-    /// The threads that the view is limited to.
-    pub thread: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -100,6 +94,7 @@ struct Report<'p> {
     remark: Option<&'p str>,
     native: &'static str,
     thread: Option<&'p str>,
+    only: Vec<String>,
     samples: u64,
     lines: Vec<Line<'p>>,
     without_line: Unknown,
@@ -141,8 +136,9 @@ impl Export for LinesJson {
             command: &profile.meta.command,
             file: &profile.strings[self.source.file.index()],
             remark: self.source.remark.as_deref(),
-            native: name_of(self.native),
-            thread: self.thread.as_deref(),
+            native: name_of(view.native()),
+            thread: view.options().thread.as_deref(),
+            only: only(view),
             samples,
             lines: counts.lines.iter().map(line).collect(),
             without_line: Unknown {

@@ -6,6 +6,8 @@ mod lines;
 mod pronk;
 mod svg;
 mod table;
+mod timeline;
+mod values;
 
 pub use folded::Folded;
 pub use json::Json;
@@ -13,6 +15,8 @@ pub use lines::{LinesJson, LinesTable, Source};
 pub use pronk::Pronk;
 pub use svg::Svg;
 pub use table::{Order, Table};
+pub use timeline::TimelineSvg;
+pub use values::{ValuesJson, ValuesTable};
 
 use pronk_symbolizer::profile::Profile;
 use pronk_symbolizer::view::View;

@@ -5,7 +5,7 @@ use crate::messages::thousands;
 use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{Direction, Options, defaults, from_lines};
 use pronk_symbolizer::profile::{Category, Profile};
-use pronk_symbolizer::view::{NO_STACK, NOTHING_SHOWN, View};
+use pronk_symbolizer::view::{NO_STACK, NOTHING_SHOWN, View, shown};
 use std::io::{self, Write};
 
 /// From this number of distinct stacks on, boxes that are narrower than a pixel are left out.
@@ -55,6 +55,13 @@ fn palette(profile: &Profile, view: &View<'_>) -> PaletteMap {
     for mark in ["", NO_STACK, NOTHING_SHOWN] {
         palette.insert(mark, Hue::MISSING.shade(mark));
     }
+    for count in view.values() {
+        let value = shown(&count.value);
+        let colour = Hue::VALUE.shade(&value);
+        // A line of collapsed stacks begins with it.
+        palette.insert(folded::unambiguous(&value), colour);
+        palette.insert(value, colour);
+    }
     for (frame, label) in profile.frames.iter().zip(view.frame_labels()) {
         let function = &profile.functions[frame.function.index()];
         let colour = Hue::of(function.category).shade(&label);
@@ -66,8 +73,9 @@ fn palette(profile: &Profile, view: &View<'_>) -> PaletteMap {
 
 fn subtitle(profile: &Profile, view: &View<'_>) -> String {
     let seconds = profile.meta.duration_ns as f64 / 1e9;
+    let by = view.options().by.as_ref().map_or_else(String::new, |by| format!("{}: green, ", shown(&by.to_string())));
     format!(
-        "{} samples in {seconds:.1} s | Python: blue, native: orange, interpreter: yellow, kernel: red, missing: grey",
+        "{} samples in {seconds:.1} s | {by}Python: blue, native: orange, interpreter: yellow, kernel: red, missing: grey",
         thousands(view.sample_count())
     )
 }
@@ -84,6 +92,7 @@ impl Hue {
     const NATIVE: Hue = Hue { light: (252, 201, 138), dark: (240, 154, 66) };
     const INTERPRETER: Hue = Hue { light: (247, 237, 166), dark: (232, 212, 96) };
     const KERNEL: Hue = Hue { light: (247, 172, 166), dark: (226, 112, 104) };
+    const VALUE: Hue = Hue { light: (208, 222, 210), dark: (158, 184, 164) };
     const MISSING: Hue = Hue { light: (214, 214, 214), dark: (214, 214, 214) };
 
     fn of(category: Category) -> Hue {
@@ -111,13 +120,18 @@ impl Hue {
 }
 
 /// inferno draws an error for this; that a program was too short for a sample is none.
-fn without_samples(title: &str, to: &mut dyn Write) -> io::Result<()> {
-    let title: String = title.chars().filter(|character| !character.is_control()).collect();
-    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+pub fn without_samples(title: &str, to: &mut dyn Write) -> io::Result<()> {
+    let title = escaped(title);
     writeln!(to, r#"<svg xmlns="http://www.w3.org/2000/svg" width="1200" height="80" font-family="monospace">"#)?;
     writeln!(to, r#"<text x="600" y="30" text-anchor="middle" font-size="17">{title}</text>"#)?;
     writeln!(to, r#"<text x="600" y="60" text-anchor="middle" font-size="12">No samples</text>"#)?;
     writeln!(to, "</svg>")
+}
+
+/// A text as it stands in an SVG.
+pub fn escaped(text: &str) -> String {
+    let text = text.replace(char::is_control, "");
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

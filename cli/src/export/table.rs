@@ -3,7 +3,7 @@
 use super::Export;
 use crate::messages::{percent, printable, thousands};
 use pronk_symbolizer::profile::Profile;
-use pronk_symbolizer::view::{FunctionCount, View};
+use pronk_symbolizer::view::{FunctionCount, View, ViewOptions};
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
@@ -29,15 +29,16 @@ impl Order {
 }
 
 /// What a report for people begins with: what was profiled, and how many samples the report is of.
-pub fn heading(profile: &Profile, view: &View<'_>, thread: Option<&str>, to: &mut dyn Write) -> io::Result<()> {
+pub fn heading(profile: &Profile, view: &View<'_>, to: &mut dyn Write) -> io::Result<()> {
     let meta = &profile.meta;
     let (command, event) = (printable(&meta.command.join(" ")), printable(&meta.event));
     let (samples, seconds) = (thousands(view.sample_count()), meta.duration_ns as f64 / 1e9);
     writeln!(to, "{command}\n{samples} samples of {event} at {} Hz in {seconds:.1} s", meta.frequency)?;
-    match thread {
-        Some(thread) => writeln!(to, "only threads named {}", printable(thread)),
-        None => Ok(()),
+    let ViewOptions { thread, only, .. } = view.options();
+    if let Some(thread) = thread {
+        writeln!(to, "only threads named {}", printable(thread))?;
     }
+    only.iter().try_for_each(|only| writeln!(to, "only {}", printable(&only.to_string())))
 }
 
 /// A number of samples, and what share it is of all.
@@ -52,14 +53,12 @@ pub struct Table {
     pub order: Order,
     /// How many functions it has at most.
     pub top: usize,
-    /// The threads that the view is limited to.
-    pub thread: Option<String>,
 }
 
 impl Export for Table {
     fn write(&self, profile: &Profile, view: &View<'_>, to: &mut dyn Write) -> io::Result<()> {
         let all = view.sample_count();
-        heading(profile, view, self.thread.as_deref(), to)?;
+        heading(profile, view, to)?;
         let functions = self.order.functions(view);
         if functions.is_empty() {
             return Ok(());
@@ -69,9 +68,14 @@ impl Export for Table {
             let label = view.label(count.function);
             writeln!(to, "{}  {}  {label}", cell(count.self_samples, all), cell(count.total_samples, all))?;
         }
-        match functions.len().saturating_sub(self.top) {
-            0 => Ok(()),
-            more => writeln!(to, "{more} more: --top {} shows all", functions.len()),
-        }
+        rest(functions.len(), self.top, to)
+    }
+}
+
+/// What a table ends with: how many more rows there are than it has.
+pub fn rest(all: usize, top: usize, to: &mut dyn Write) -> io::Result<()> {
+    match all.saturating_sub(top) {
+        0 => Ok(()),
+        more => writeln!(to, "{more} more: --top {all} shows all"),
     }
 }

@@ -1,5 +1,6 @@
 //! `pronk flamegraph`: a profile as a picture.
 
+use super::selection;
 use crate::args::FlamegraphArguments;
 use crate::ending::Ending;
 use crate::export::{Export, Format, Svg};
@@ -17,7 +18,12 @@ pub fn run(arguments: FlamegraphArguments) -> Result<Ending> {
         bail!("a flamegraph is an SVG file, so -o takes a name that ends in .svg, not {}", path.display());
     }
     let profile = super::read(&arguments.profile)?;
-    let options = ViewOptions { lines: arguments.lines, ..super::options(arguments.selection, &profile)? };
+    let by = arguments.grouping.by(None)?;
+    let options = ViewOptions {
+        native: arguments.selection.native.map(Into::into),
+        lines: arguments.lines,
+        ..selection::options(arguments.selection.samples, by, &profile)?
+    };
     let view = View::new(&profile, &options);
     if arguments.lines && !view.knows_lines() {
         bail!("{}", super::no_lines(&profile));

@@ -4,15 +4,17 @@ pub mod doctor;
 pub mod flamegraph;
 pub mod record;
 pub mod report;
+mod selection;
 mod source;
 mod summary;
+pub mod timeline;
 
-use crate::args::Selection;
 use anyhow::{Context, Result, bail};
 use pronk_symbolizer::profile::Profile;
-use pronk_symbolizer::view::ViewOptions;
-use std::collections::BTreeSet;
 use std::path::Path;
+
+/// How many names are given for somebody to choose from.
+const MOST_CANDIDATES: usize = 10;
 
 /// Reads a profile.
 fn read(path: &Path) -> Result<Profile> {
@@ -34,16 +36,12 @@ fn no_lines(profile: &Profile) -> String {
     )
 }
 
-/// What to show of a profile.
-fn options(selection: Selection, profile: &Profile) -> Result<ViewOptions> {
-    if let Some(name) = &selection.thread {
-        let names: BTreeSet<&str> =
-            profile.threads.iter().map(|thread| profile.strings[thread.name.index()].as_str()).collect();
-        let is_id = profile.threads.iter().any(|thread| thread.tid.to_string() == *name);
-        if !names.contains(name.as_str()) && !is_id {
-            let names: Vec<_> = names.into_iter().collect();
-            bail!("the profile has no thread named {name}; its threads are named: {}", names.join(", "));
-        }
+/// What there is to choose from, the first ones of it.
+fn candidates<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let named: Vec<&str> = names.by_ref().take(MOST_CANDIDATES).collect();
+    match names.count() {
+        0 => named.join(", "),
+        more => format!("{}, and {more} more", named.join(", ")),
     }
-    Ok(ViewOptions { native: selection.native.map(Into::into), thread: selection.thread, lines: false })
 }

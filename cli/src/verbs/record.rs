@@ -12,7 +12,7 @@ use pronk_sampler::recording::{Event, Recording};
 use pronk_sampler::{Request, Session, SessionDirectory};
 use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::symbolize;
-use pronk_symbolizer::view::{View, ViewOptions};
+use pronk_symbolizer::view::{By, View, ViewOptions};
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -29,6 +29,7 @@ const DEFAULT_OUTPUT: &str = "profile.pronk";
 /// command does.
 pub fn run(arguments: RecordArguments) -> Result<Ending> {
     refuse_what_cannot_be(&arguments)?;
+    let by = arguments.grouping.by(None)?;
     let outputs = outputs(arguments.output.as_deref())?;
     let directory = SessionDirectory::create(agent::LIBRARY)?;
     let request = Request {
@@ -48,7 +49,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
-            let finished = catch_unwind(AssertUnwindSafe(|| finish(&arguments, &recording, &session, &outputs)));
+            let finished = catch_unwind(AssertUnwindSafe(|| finish(&arguments, by, &recording, &session, &outputs)));
             if finished.is_err() {
                 say!("making the profile failed: this is a fault of pronk's; please report it");
             }
@@ -60,9 +61,9 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
 }
 
 /// Makes the profile, writes it, and says what is in it.
-fn finish(arguments: &RecordArguments, recording: &Recording, session: &Session, outputs: &[Output]) {
+fn finish(arguments: &RecordArguments, by: Option<By>, recording: &Recording, session: &Session, outputs: &[Output]) {
     let profile = symbolize(recording, meta(arguments, recording, session));
-    let view = View::new(&profile, &ViewOptions { lines: arguments.lines, ..ViewOptions::default() });
+    let view = View::new(&profile, &ViewOptions { lines: arguments.lines, by, ..ViewOptions::default() });
     let files = write(&profile, &view, outputs);
     if recording.exit.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");

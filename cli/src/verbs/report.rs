@@ -1,16 +1,16 @@
-//! `pronk report`: the functions of a profile, or the lines of a file, on stdout.
+//! `pronk report`: the functions of a profile, or the lines of a file, or who its samples are of, on stdout.
 
-use super::source;
+use super::{selection, source};
 use crate::args::ReportArguments;
 use crate::ending::Ending;
-use crate::export::{Export, Json, LinesJson, LinesTable, Order, Table};
+use crate::export::{Export, Json, LinesJson, LinesTable, Order, Table, ValuesJson, ValuesTable};
 use anyhow::{Context, Result};
 use pronk_symbolizer::profile::Profile;
-use pronk_symbolizer::view::View;
+use pronk_symbolizer::view::{View, ViewOptions};
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 
-/// How many functions the table has if nothing else is asked for.
+/// How many functions or values the table has if nothing else is asked for.
 const TABLE_ROWS: usize = 20;
 
 /// Reads the profile and writes the report.
@@ -19,21 +19,27 @@ const TABLE_ROWS: usize = 20;
 /// When the profile cannot be read or stdout cannot be written.
 pub fn run(arguments: ReportArguments) -> Result<Ending> {
     let profile = super::read(&arguments.profile)?;
-    let options = super::options(arguments.selection, &profile)?;
+    let by = arguments.grouping.by(None)?;
+    let options = ViewOptions {
+        native: arguments.selection.native.map(Into::into),
+        ..selection::options(arguments.selection.samples, by, &profile)?
+    };
     let view = View::new(&profile, &options);
-    let (native, thread) = (options.native.unwrap_or(profile.meta.native), options.thread);
+    let print = |report: &dyn Export| print(report, &profile, &view);
     if let Some(file) = &arguments.lines {
         let source = source::find(&profile, &view, file)?;
         return match arguments.json {
-            true => print(&LinesJson { source, native, thread }, &profile, &view),
-            false => print(&LinesTable { source, thread }, &profile, &view),
+            true => print(&LinesJson { source }),
+            false => print(&LinesTable { source }),
         };
     }
+    let top = arguments.top.map_or(if arguments.json { usize::MAX } else { TABLE_ROWS }, NonZeroUsize::get);
     let order = if arguments.total { Order::Total } else { Order::Itself };
-    let top = arguments.top.map(NonZeroUsize::get);
-    match arguments.json {
-        true => print(&Json { order, top: top.unwrap_or(usize::MAX), native, thread }, &profile, &view),
-        false => print(&Table { order, top: top.unwrap_or(TABLE_ROWS), thread }, &profile, &view),
+    match (options.by, arguments.json) {
+        (Some(by), true) => print(&ValuesJson { by, top }),
+        (Some(by), false) => print(&ValuesTable { by, top }),
+        (None, true) => print(&Json { order, top }),
+        (None, false) => print(&Table { order, top }),
     }
 }
 

@@ -9,9 +9,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// How many files are named for somebody to choose from.
-const MOST_CANDIDATES: usize = 10;
-
 /// The longest source that is read, in bytes.
 const LONGEST_SOURCE: u64 = 64 << 20;
 
@@ -57,12 +54,9 @@ fn matching(profile: &Profile, files: &[StringId], wanted: &Path) -> Vec<StringI
 }
 
 fn names(profile: &Profile, files: &[StringId]) -> String {
-    let named: Vec<&str> =
-        files.iter().take(MOST_CANDIDATES).map(|file| profile.strings[file.index()].as_str()).collect();
-    match (named.is_empty(), files.len().saturating_sub(MOST_CANDIDATES)) {
-        (true, _) => "no file".to_owned(),
-        (false, 0) => named.join(", "),
-        (false, more) => format!("{}, and {more} more", named.join(", ")),
+    match files {
+        [] => "no file".to_owned(),
+        files => super::candidates(files.iter().map(|file| profile.strings[file.index()].as_str())),
     }
 }
 

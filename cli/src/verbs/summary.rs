@@ -90,6 +90,8 @@ fn quality(quality: &Quality) -> Vec<String> {
         ("samples whose Python frames could not be read to the root", quality.torn),
         ("threads that could not be sampled", quality.unsampled_threads),
         ("samples not taken because the program held their signal back", quality.held_back),
+        ("times that a label had too many values: it counts as \"other\" there", quality.folded_values),
+        ("blocks with labels that are in no sample, as too many were open at once", quality.unrecorded_scopes),
         ("native places without a name, since no symbols were found for them", quality.unresolved_frames),
         ("Python functions whose names were lost", quality.unnamed_stubs),
         ("Python functions that got no stub", quality.unregistered_functions),
@@ -222,6 +224,14 @@ mod tests {
         assert!(handler(&Quality::default()).is_empty());
         let torn = Quality { samples: 1, torn: 2, held_back: 3, ..Quality::default() };
         assert_eq!(quality(&torn).len(), 2);
+    }
+
+    #[test]
+    fn labels_that_are_missing_are_said() {
+        let missing = Quality { samples: 1, folded_values: 2_000, unrecorded_scopes: 3, ..Quality::default() };
+        let lines = quality(&missing);
+        assert_eq!(lines[0], "times that a label had too many values: it counts as \"other\" there: 2,000");
+        assert_eq!(lines[1], "blocks with labels that are in no sample, as too many were open at once: 3");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub mod python;
+pub mod reading;
 pub mod signal;
 
 use pronk_symbolizer::file;
@@ -172,7 +173,19 @@ impl Builder {
         FrameId(self.0.frames.len() as u32 - 1)
     }
 
+    /// For whom samples are: labels, and the name and the root of a task.
+    pub fn context(&mut self, labels: &[(&str, &str)], task: Option<(&str, &str)>) -> ContextId {
+        let labels = labels.iter().map(|(key, value)| (self.string(key), self.string(value))).collect();
+        let task = task.map(|(name, root)| Task { name: self.string(name), root: self.string(root) });
+        self.0.contexts.push(Context { labels, task });
+        ContextId(self.0.contexts.len() as u32 - 1)
+    }
+
     pub fn samples(&mut self, thread: ThreadId, frames: &[FrameId], count: u64) {
+        self.samples_for(None, thread, frames, count);
+    }
+
+    pub fn samples_for(&mut self, context: Option<ContextId>, thread: ThreadId, frames: &[FrameId], count: u64) {
         let mut below = None;
         for &frame in frames {
             self.0.stacks.push(Stack { below, frame });
@@ -180,13 +193,13 @@ impl Builder {
         }
         let time_ns = self.0.samples.len() as u64 * 1_000_000;
         let weight = count.try_into().unwrap();
-        self.0.samples.push(Sample { thread, time_ns, stack: below, weight });
+        self.0.samples.push(Sample { thread, time_ns, stack: below, context, weight });
         self.0.quality.samples += count;
     }
 }
 
 /// 1,000 samples: 600 in `burn`, 250 of a worker thread in zlib under it, 100 in the kernel, 49 in the interpreter
-/// itself, and 1 without a stack.
+/// itself, and 1 without a stack. The main thread runs tasks, and the threads serve two tenants.
 pub fn example() -> Profile {
     let mut builder = Builder::default();
     builder.0.meta = Meta {
@@ -216,10 +229,17 @@ pub fn example() -> Profile {
     let eval = builder.frame(Category::Interpreter, "_PyEval_EvalFrameDefault", "libpython3.12.so.1.0", None);
     let deflate = builder.frame(Category::Native, "deflate<1, 2>", "libz.so.1", None);
     let read = builder.frame(Category::Kernel, "vfs_read", "[kernel]", None);
-    builder.samples(main, &[eval, module, eval, burn], 600);
-    builder.samples(worker, &[eval, pack, eval, burn, deflate], 250);
-    builder.samples(main, &[eval, module, read], 100);
-    builder.samples(main, &[eval, module, eval], 49);
+    let serving = builder.context(&[("tenant", "acme")], Some(("Task-7", "app.serve")));
+    let packing = builder.context(&[("route", "GET /a;b"), ("tenant", "<b & w>")], None);
+    let reading = builder.context(&[("tenant", "acme")], Some(("Task-12", "app.serve")));
+    let cleaning = builder.context(&[], Some(("cleaner", "app.clean")));
+    builder.samples_for(Some(serving), main, &[eval, module, eval, burn], 600);
+    builder.samples_for(Some(packing), worker, &[eval, pack, eval, burn, deflate], 250);
+    builder.samples_for(Some(reading), main, &[eval, module, read], 100);
+    builder.samples_for(Some(cleaning), main, &[eval, module, eval], 49);
     builder.samples(main, &[], 1);
+    for (sample, milliseconds) in builder.0.samples.iter_mut().zip([700, 700, 900, 1000, 1200]) {
+        sample.time_ns = milliseconds * 1_000_000;
+    }
     builder.0
 }

@@ -332,6 +332,7 @@ fn quality_says_what_went_wrong() {
     assert_eq!((quality.lost, quality.throttled, quality.truncated), (1, 2, 3));
     assert_eq!((quality.gaps, quality.without_stack, quality.kernel_excluded), (4, 5, true));
     assert_eq!((quality.retaken, quality.torn, quality.held_back), (7, 8, 9));
+    assert_eq!((quality.folded_values, quality.unrecorded_scopes), (11, 12));
     assert_eq!(quality.unsampled_threads, 10);
     assert_eq!((quality.handler_p50_ns, quality.handler_p99_ns), (Some(1_200), Some(3_400)));
     assert_eq!(quality.notes.len(), 2, "{:?}", quality.notes);
@@ -348,4 +349,27 @@ fn nothing_recorded_is_an_empty_profile() {
     let recording = Recording { processes: vec![], threads: vec![], mappings: vec![], ..session.recording() };
     let profile = session.symbolize(&recording);
     assert_eq!((profile.samples.len(), profile.functions.len()), (0, 0));
+}
+
+#[test]
+fn samples_keep_for_whom_they_were_taken() {
+    let session = Session::new();
+    let mut recording = session.recording();
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let task = recording::Task { name: "Task-1".to_owned(), root: "app.serve".to_owned() };
+    let labels = vec![label("route", "/x"), label("tenant", "a")];
+    let id = recording.contexts.id(recording::Context { labels, task: Some(task) });
+    for time in 2_000..2_003 {
+        sample(&mut recording, 0, time, &[Frame::Gap]);
+    }
+    recording.samples[0].context = Some(id);
+    recording.samples[1].context = Some(recording::ContextId(7));
+    let profile = session.symbolize(&recording);
+    let contexts: Vec<_> = profile.samples.iter().map(|sample| sample.context).collect();
+    assert_eq!(contexts, [Some(profile::ContextId(0)), None, None], "one that is not there costs no sample");
+    let text = |id: profile::StringId| profile.strings[id.index()].as_str();
+    let [context] = &profile.contexts[..] else { panic!("{:?}", profile.contexts) };
+    let labels: Vec<_> = context.labels.iter().map(|&(key, value)| (text(key), text(value))).collect();
+    assert_eq!(labels, [("route", "/x"), ("tenant", "a")]);
+    assert_eq!(context.task.map(|task| (text(task.name), text(task.root))), Some(("Task-1", "app.serve")));
 }

@@ -36,7 +36,7 @@ impl View<'_> {
     /// The files that were seen, the most frequent first, then by name.
     pub fn files(&self) -> Vec<FileCount> {
         let mut counts: HashMap<StringId, u64> = HashMap::new();
-        for (stack, count) in self.stack_counts() {
+        for ((_, stack), count) in self.stack_counts() {
             let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
             let files: HashSet<StringId> = frames.iter().filter_map(|&frame| self.file(frame)).collect();
             for file in files {
@@ -52,7 +52,7 @@ impl View<'_> {
     /// How often each line of a file was seen.
     pub fn source(&self, file: StringId) -> SourceCounts {
         let mut found = SourceCounts::default();
-        for (stack, count) in self.stack_counts() {
+        for ((_, stack), count) in self.stack_counts() {
             let frames = stack.map_or_else(Vec::new, |stack| self.frames(stack));
             let line = |&frame: &FrameId| (self.file(frame) == Some(file)).then(|| self.line(frame));
             if let Some(newest) = frames.last().and_then(line) {
