@@ -206,7 +206,8 @@ impl Sampled {
         threads
     }
 
-    fn names(&self, stack: Option<StackId>) -> Names {
+    /// The Python functions of a stack.
+    pub fn names(&self, stack: Option<StackId>) -> Names {
         let profile = &self.profile;
         let mut names = Vec::new();
         let mut next = stack;
