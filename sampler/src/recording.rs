@@ -301,8 +301,8 @@ pub struct Context {
 pub struct Task {
     /// Its name, such as `Task-12`.
     pub name: String,
-    /// The function that it runs, as `module.qualname`; empty where that is not known.
-    pub root: String,
+    /// The function that it runs.
+    pub root: Option<CodeId>,
 }
 
 /// Contexts, each once.

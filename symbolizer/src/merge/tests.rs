@@ -245,18 +245,21 @@ fn a_stub_is_named_by_the_registry_of_its_mapping() {
     assert_eq!(order, [(ThreadId(0), 1_000), (ThreadId(0), 1_500), (ThreadId(1), 2_000)]);
 }
 
-#[test]
-fn a_python_frame_has_its_line_and_its_stubs_function() {
-    let session = Session::new();
-    let mut recording = session.recording();
-    let code = |module: &str, qualname: &str, first_line, line_table: &[u8]| PythonCode {
+fn code(module: &str, qualname: &str, first_line: u32, line_table: &[u8]) -> PythonCode {
+    PythonCode {
         module: module.to_owned(),
         qualname: qualname.to_owned(),
         file: "/srv/shop.py".to_owned(),
         first_line,
         line_table_format: LineTableFormat::Pep626,
         line_table: line_table.to_vec(),
-    };
+    }
+}
+
+#[test]
+fn a_python_frame_has_its_line_and_its_stubs_function() {
+    let session = Session::new();
+    let mut recording = session.recording();
     // The first four bytes of `total` are on line 11, the next two on line 13, and two more on none.
     let total = code("shop", "total", 10, &[4, 1, 2, 2, 2, 0x80]);
     recording.codes = vec![code("__main__", "<module>", 1, &[2, -1_i8 as u8, 2, 5]), total];
@@ -356,7 +359,8 @@ fn samples_keep_for_whom_they_were_taken() {
     let session = Session::new();
     let mut recording = session.recording();
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let task = recording::Task { name: "Task-1".to_owned(), root: "app.serve".to_owned() };
+    let task = recording::Task { name: "Task-1".to_owned(), root: Some(CodeId(0)) };
+    recording.codes.push(code("app", "serve", 1, &[]));
     let labels = vec![label("route", "/x"), label("tenant", "a")];
     let id = recording.contexts.id(recording::Context { labels, task: Some(task) });
     for time in 2_000..2_003 {

@@ -8,6 +8,7 @@ use super::driver::{TICK, WOKEN};
 use super::faults::{self, FAULTS};
 use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
+use super::task::{self, RunningTask};
 use super::thread::SampledThread;
 use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
@@ -109,6 +110,18 @@ struct Handler<'a> {
     registers: [u64; REGISTERS],
 }
 
+/// What was found of a sample.
+struct Taken {
+    periods: Periods,
+    flags: u32,
+    /// How many links were walked, and how many older ones are known.
+    links: (usize, usize),
+    /// The states that were walked.
+    states: [Option<u64>; 2],
+    inherited: Option<ScopeNumber>,
+    task: Option<RunningTask>,
+}
+
 /// What a sample is made of, once it is all known.
 struct Parts {
     periods: Periods,
@@ -122,6 +135,15 @@ struct Parts {
     kernel: usize,
     /// The serial number of the scope that the thread's context inherits.
     inherits: u64,
+    task: Option<RunningTask>,
+}
+
+impl Parts {
+    /// The name of the task, if it is another one than before.
+    fn new_task_name(&self) -> &[u8] {
+        let task = self.task.as_ref().filter(|_| self.flags & sample_flags::SAME_TASK_NAME == 0);
+        task.map_or(&[], |task| task.name.as_bytes())
+    }
 }
 
 impl Handler<'_> {
@@ -153,6 +175,7 @@ impl Handler<'_> {
         let states = if switching { [None; 2] } else { states };
         // SAFETY: the state is this thread's own, and there is nothing to drop.
         let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
+        let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
             End::Base | End::Known => {}
@@ -169,7 +192,8 @@ impl Handler<'_> {
         }
         self.thread.retakes = 0;
         self.thread.account(periods.weight.into());
-        self.write(&ring, periods, flags, (walked.count, known), states, inherited);
+        let links = (walked.count, known);
+        self.write(&ring, Taken { periods, flags, links, states, inherited, task });
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
@@ -200,6 +224,14 @@ impl Handler<'_> {
         }
     }
 
+    /// The task that the thread runs.
+    fn task(&self, states: [Option<u64>; 2], (walked, known): (usize, usize)) -> Option<RunningTask> {
+        let [Some(state), _] = states else { return None };
+        let chain = self.thread.links.chain(walked, known);
+        // SAFETY: the state is this thread's own, and there is nothing to drop.
+        unsafe { faults::attempt(|| task::running(&self.capture.sampled, state, &chain)) }.flatten()
+    }
+
     /// Whether the thread was in a system call: those leave the address of the instruction behind them in rcx, and one that
     /// will be restarted is at that instruction again (AMD64 Architecture Programmer's Manual, volume 3, "SYSCALL";
     /// kernel/signal.c of Linux).
@@ -210,15 +242,8 @@ impl Handler<'_> {
     }
 
     /// Writes the sample, or counts it as lost: then all is as it was.
-    fn write(
-        &mut self,
-        ring: &RingWriter,
-        periods: Periods,
-        mut flags: u32,
-        (walked, known): (usize, usize),
-        states: [Option<u64>; 2],
-        inherited: Option<ScopeNumber>,
-    ) {
+    fn write(&mut self, ring: &RingWriter, taken: Taken) {
+        let Taken { periods, mut flags, links: (walked, known), states, inherited, task } = taken;
         let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
         let (low, high) = self.thread.stack_bounds;
         let (links, known) = if flags & sample_flags::TORN == 0 { (walked, known) } else { (0, 0) };
@@ -250,12 +275,18 @@ impl Handler<'_> {
         if extent.cut {
             flags |= sample_flags::STACK_CUT;
         }
-        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits };
+        let has_same_name = |task: &RunningTask| task.name.as_bytes() == self.thread.task_name.as_bytes();
+        if task.as_ref().is_some_and(has_same_name) {
+            flags |= sample_flags::SAME_TASK_NAME;
+        }
+        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits, task };
         let size = size_of::<RingRecord>()
             .wrapping_add(size_of::<SampleRecord>())
             .wrapping_add(parts.extent.new_bytes() as usize)
             .wrapping_add(new_links.wrapping_mul(size_of::<FrameLink>()))
-            .wrapping_add(kernel.wrapping_mul(8));
+            .wrapping_add(kernel.wrapping_mul(8))
+            .wrapping_add(parts.new_task_name().len())
+            .next_multiple_of(8);
         match numbered.and_then(|()| ring.reserve(size)) {
             Some(room) => {
                 self.fill(room, &parts, &kernel_chain);
@@ -306,6 +337,8 @@ impl Handler<'_> {
             links_new: parts.new_links as u32,
             links_kept: parts.known.saturating_add(parts.links).saturating_sub(parts.new_links) as u32,
             waited: parts.periods.waited,
+            task_root: parts.task.map_or(0, |task| task.root),
+            task_name: parts.new_task_name().len() as u32,
         });
         if parts.unknown_stack > 0 {
             // SAFETY: as in `number_links`.
@@ -322,6 +355,10 @@ impl Handler<'_> {
         }
         for address in kernel_chain.iter().take(parts.kernel) {
             room.write_value(*address);
+        }
+        room.write(parts.new_task_name());
+        if let Some(task) = &parts.task {
+            self.thread.task_name = task.name;
         }
         self.thread.links.keep(parts.links, parts.known, parts.new_links);
         self.thread.sequence = self.thread.sequence.wrapping_add(1);

@@ -1,6 +1,6 @@
 //! The frame links of a thread's sample before, to tell which of them are still the same.
 
-use crate::python::Link;
+use crate::python::{Chain, Link};
 use core::ptr::NonNull;
 
 /// The most links that a sample has.
@@ -46,6 +46,13 @@ impl KeptLinks {
         let kept = kept.iter().skip(known);
         let same = walked.iter().rev().zip(kept).take_while(|(now, before)| now.is_same(before)).count();
         walked.len().saturating_sub(same)
+    }
+
+    /// The links of a walk: of `count`, which lie on the oldest `known`.
+    pub fn chain(&self, count: usize, known: usize) -> Chain<'_> {
+        // SAFETY: as in `count_new`.
+        let walked = unsafe { core::slice::from_raw_parts(self.walked.as_ptr(), count.min(MOST_LINKS)) };
+        Chain { known: self.kept().get(..known).unwrap_or_default(), walked }
     }
 
     /// Keeps the links of a walk: of `count`, which lie on the oldest `known`, the first `new` are new.

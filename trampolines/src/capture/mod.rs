@@ -5,6 +5,7 @@
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `scopes` finds the labels of frames, and says in the ring what they are.
+//! - `task` finds the task that runs, and its name.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
 //! - [`program_action`] is what the program itself wants done about the signals; [`writes`] go on that one cuts short.
 //!
@@ -20,6 +21,7 @@ mod pace;
 pub mod program_action;
 mod scopes;
 mod stack;
+mod task;
 mod thread;
 pub mod writes;
 
@@ -28,7 +30,7 @@ pub use thread::Main;
 use crate::lock::Once;
 use crate::python::Sampled;
 use crate::ring::{self, RingWriter};
-use crate::sys::{self, PathText, Refused};
+use crate::sys::{self, PathText, Refused, Text};
 use crate::wire::{Driver, Mode, RingRecord, RingRecordKind, SETTINGS_FILE, Settings, ThreadRecord};
 use core::ffi::CStr;
 use core::ptr::NonNull;
@@ -176,6 +178,7 @@ pub(crate) fn after_fork() {
     sampled.stack.forget();
     sampled.links.forget();
     sampled.anchors.forget();
+    sampled.task_name = Text::new();
     sampled.sequence = 0;
     sampled.retakes = 0;
     let Ok(driver) = capture.create_driver() else { return };

@@ -5,7 +5,8 @@ use super::links::{KeptLinks, MOST_LINKS};
 use super::stack::{KEPT_SIZE, KeptStack};
 use crate::python::{Anchors, Link, TEXT_SIZE};
 use crate::stub::thread;
-use crate::sys::{self, Refused};
+use crate::sys::{self, Refused, Text};
+use crate::wire::LONGEST_TASK_NAME;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -45,6 +46,8 @@ pub struct SampledThread {
     pub signals: u32,
     /// How often the sample that is due was found torn.
     pub retakes: u32,
+    /// The name of the task that the last sample with a task had.
+    pub task_name: Text<{ LONGEST_TASK_NAME + 1 }>,
     /// Room for the texts of code objects.
     pub texts: MaybeUninit<[u8; TEXT_SIZE]>,
 }
@@ -103,6 +106,7 @@ impl SampledThread {
                 handler_ns: 0,
                 signals: 0,
                 retakes: 0,
+                task_name: Text::new(),
                 texts: MaybeUninit::uninit(),
             });
         }

@@ -3,8 +3,10 @@
 //! Everything here runs in signal handlers, so the table has no locks. A frame keeps its code object alive, and that its
 //! strings and its line table. What leads to the module's name another thread may change meanwhile: those reads are guarded.
 
-use super::layout::{self, Code, Frame, Layout, Text};
+use super::dict;
+use super::layout::{self, Code, Frame, Layout};
 use super::links::{Link, Walker};
+use super::text::{Texts, is_text, state_of};
 use crate::capture::memory::{Guarded, Memory, Straight};
 use crate::ring::RingWriter;
 use crate::sys::{self, Refused};
@@ -155,7 +157,7 @@ impl Describe<'_> {
     fn write(&self, number: u32, scratch: &mut [u8; TEXT_SIZE]) -> Option<()> {
         let Code { filename, name, qualname, first_line, line_table, line_table_format, .. } = self.layout.code;
         let code = self.link.code;
-        let mut texts = Texts { layout: &self.layout.text, room: scratch, used: 0 };
+        let mut texts = Texts::new(&self.layout.text, scratch);
         // SAFETY: the frame keeps the code object alive, and that its strings and its line table.
         let field = |at: u16| unsafe { Straight.word(code.wrapping_add(at.into())) }.unwrap_or(0);
         let module = self.module().map_or(0, |module| texts.push(&Guarded, module));
@@ -170,7 +172,7 @@ impl Describe<'_> {
         };
         let format = lines.map_or(LineTableFormat::None, |_| line_table_format);
         let lines = lines.unwrap_or(0);
-        let used = texts.used;
+        let used = texts.size();
         let size = size_of::<RingRecord>() + size_of::<FunctionRecord>();
         let size = size.saturating_add(used).saturating_add(lines).next_multiple_of(8);
         let mut room = self.ring.reserve(size)?;
@@ -216,43 +218,13 @@ impl Describe<'_> {
 
     /// The value of `__name__` in a module's dictionary. It is among the first keys, which a module is created with.
     fn name_in(&self, dictionary: u64) -> Option<u64> {
-        const MOST_KEYS: u64 = 16;
-        // PyDictObject: the keys at 32, the values of a split table at 40 (Include/cpython/dictobject.h).
-        let (keys, values) = (word(dictionary.wrapping_add(32)), word(dictionary.wrapping_add(40)));
-        if keys == 0 || values != 0 {
-            return None;
-        }
-        let (entries, stride, key) = self.entries_of(keys)?;
-        (0..MOST_KEYS).find_map(|index| {
-            let entry = entries.wrapping_add(index.wrapping_mul(stride)).wrapping_add(key);
-            let (key, value) = (word(entry), word(entry.wrapping_add(8)));
-            (is_name(&self.layout.text, key) && state_of(&Guarded, value).is_some()).then_some(value)
-        })
-    }
-
-    /// Where the entries of a dictionary are, how far apart, and where in each the key is, with its value behind.
-    fn entries_of(&self, keys: u64) -> Option<(u64, u64, u64)> {
-        if self.layout.code.qualname.is_none() {
-            // 3.9, 3.10 (Objects/dict-common.h): dk_size at 8, the indices from 40 on, of 1, 2, 4 or 8 bytes each.
-            let size = word(keys.wrapping_add(8));
-            let index = match size {
-                0..=0xff => 1,
-                0x100..=0xffff => 2,
-                0x1_0000..=0xffff_ffff => 4,
-                _ => return None,
-            };
-            return Some((keys.wrapping_add(40).wrapping_add(size.wrapping_mul(index)), 24, 8));
-        }
-        // From 3.11 on (Include/internal/pycore_dict.h): the logarithm of the size of the indices at 9, the kind at 10, the
-        // indices from 32 on. Keys of the kind 0 are any, and have their hash before them; the kind 1 is of strings.
+        const MOST_KEYS: usize = 16;
         // SAFETY: guarded reads take any address.
-        let (log2_size, kind) = unsafe { (Guarded.byte(keys.wrapping_add(9))?, Guarded.byte(keys.wrapping_add(10))?) };
-        let entries = keys.wrapping_add(32).wrapping_add(1_u64.checked_shl(log2_size.into())?);
-        match kind {
-            0 => Some((entries, 24, 8)),
-            1 => Some((entries, 16, 0)),
-            _ => None,
-        }
+        let entries = unsafe { dict::entries(Guarded, self.layout, dictionary) }?;
+        let is_name = |(key, value): &(u64, u64)| {
+            is_text(&Guarded, &self.layout.text, *key, b"__name__") && state_of(&Guarded, *value).is_some()
+        };
+        entries.take(MOST_KEYS).find(is_name).map(|(_, value)| value)
     }
 }
 
@@ -260,99 +232,4 @@ impl Describe<'_> {
 fn word(address: u64) -> u64 {
     // SAFETY: guarded reads take any address.
     unsafe { Guarded.word(address) }.unwrap_or(0)
-}
-
-/// What the lowest byte of a string's state says: in all versions two bits for interning, three for the size of a character,
-/// one for compact, one for ASCII.
-#[derive(Clone, Copy)]
-struct TextState {
-    /// The size of a character in bytes.
-    character: Character,
-    ascii: bool,
-}
-
-/// How long a string's characters are (PEP 393).
-#[derive(Clone, Copy)]
-enum Character {
-    One = 1,
-    Two = 2,
-    Four = 4,
-}
-
-/// The state of a string, if it is one of the forms that the compiler makes.
-fn state_of(memory: &impl Memory, text: u64) -> Option<TextState> {
-    if text == 0 {
-        return None;
-    }
-    // SAFETY: guarded reads take any address; others are of strings that are alive.
-    let state = unsafe { memory.byte(text.wrapping_add(32)) }?;
-    let character = match state >> 2 & 7 {
-        1 => Character::One,
-        2 => Character::Two,
-        4 => Character::Four,
-        _ => return None,
-    };
-    let compact = state & 0x20 != 0;
-    compact.then_some(TextState { character, ascii: state & 0x40 != 0 })
-}
-
-/// Whether a string is `__name__`.
-fn is_name(layout: &Text, text: u64) -> bool {
-    const NAME: &[u8; 8] = b"__name__";
-    let mut bytes = [0; 8];
-    state_of(&Guarded, text).is_some_and(|state| state.ascii)
-        && word(text.wrapping_add(16)) == NAME.len() as u64
-        // SAFETY: guarded reads take any address.
-        && unsafe { Guarded.fill(text.wrapping_add(layout.ascii.into()), &mut bytes) }
-        && bytes == *NAME
-}
-
-/// Texts, one behind the other.
-struct Texts<'a> {
-    layout: &'a Text,
-    room: &'a mut [u8; TEXT_SIZE],
-    used: usize,
-}
-
-impl Texts<'_> {
-    /// Appends a string object as UTF-8, or as much of it as a name may have; how many bytes that were.
-    fn push(&mut self, memory: &impl Memory, text: u64) -> u32 {
-        /// The longest name that is kept whole, in characters.
-        const LONGEST: u64 = 1024;
-        let before = self.used;
-        let Some(TextState { character, ascii }) = state_of(memory, text) else { return 0 };
-        let start = text.wrapping_add(if ascii { self.layout.ascii } else { self.layout.compact }.into());
-        // SAFETY: as in `state_of`.
-        let length = unsafe { memory.word(text.wrapping_add(16)) }.unwrap_or(0).min(LONGEST);
-        let size = character as u64;
-        let mut units = [0_u8; 64];
-        let mut index = 0;
-        while index < length {
-            // As many characters as fit, of at most four bytes each.
-            let now = length.saturating_sub(index).min(16);
-            let Some(bytes) = units.get_mut(..now.wrapping_mul(size) as usize) else { break };
-            // SAFETY: as in `state_of`; the characters are within the string's length.
-            if unsafe { !memory.fill(start.wrapping_add(index.wrapping_mul(size)), bytes) } {
-                break;
-            }
-            let value = |unit: &[u8]| unit.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
-            match character {
-                Character::One => bytes.iter().for_each(|byte| self.push_character(u32::from(*byte))),
-                Character::Two => bytes.chunks_exact(2).for_each(|unit| self.push_character(value(unit))),
-                Character::Four => bytes.chunks_exact(4).for_each(|unit| self.push_character(value(unit))),
-            }
-            index = index.wrapping_add(now);
-        }
-        self.used.wrapping_sub(before) as u32
-    }
-
-    fn push_character(&mut self, character: u32) {
-        let character = char::from_u32(character).unwrap_or(char::REPLACEMENT_CHARACTER);
-        let mut utf8 = [0; 4];
-        let utf8 = character.encode_utf8(&mut utf8).as_bytes();
-        if let Some(room) = self.room.get_mut(self.used..).and_then(|room| room.get_mut(..utf8.len())) {
-            room.iter_mut().zip(utf8).for_each(|(to, from)| *to = *from);
-            self.used = self.used.wrapping_add(utf8.len());
-        }
-    }
 }

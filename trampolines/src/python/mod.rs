@@ -5,6 +5,7 @@ mod check;
 mod code_object;
 mod codes;
 mod current;
+mod dict;
 mod hook;
 mod hook_code;
 mod inittab;
@@ -19,6 +20,8 @@ mod register;
 mod sampled;
 mod switches;
 mod symbols;
+mod tasks;
+mod text;
 mod version;
 
 pub use anchors::{Anchors, Known};
@@ -28,6 +31,8 @@ pub(crate) use labels::{SCOPES, inherited_scope};
 pub use layout::Layout;
 pub use links::{End, Link, Walked, Walker};
 pub use sampled::Sampled;
+pub use tasks::{Chain, TaskName};
+pub(crate) use text::push_text;
 pub use version::{SUPPORTED, Version};
 
 use crate::capture;
@@ -133,7 +138,10 @@ fn on_interpreter_start() {
     let Some(python) = CPYTHON.get() else { return };
     if let Some(capture) = capture::CAPTURE.get() {
         // SAFETY: the lock is held.
-        unsafe { capture.sampled.find_current(&python.symbols) };
+        unsafe {
+            capture.sampled.find_current(&python.symbols);
+            capture.sampled.tasks.interpreter_starts(&python.symbols);
+        }
     }
     // Without a registry there would be no names for the stubs: the program runs as if there were no session.
     if FUNCTIONS.start(python.session.as_c(), python.version.hex()).is_ok() {

@@ -5,6 +5,7 @@ use super::current::Current;
 use super::links::Walker;
 use super::switches::Switches;
 use super::symbols::Symbols;
+use super::tasks::Tasks;
 use crate::capture::memory::{Guarded, Memory};
 use crate::lock::Once;
 use crate::sys::Refused;
@@ -22,6 +23,8 @@ pub struct Sampled {
     pub codes: Codes,
     /// Where a thread's state is, once that was found.
     current: Once<Current>,
+    /// The tasks that run in its threads.
+    pub tasks: Tasks,
     /// Whether code that exchanges stacks is in the process.
     switches: Switches,
     newest_thread: unsafe extern "C" fn() -> *mut core::ffi::c_void,
@@ -43,6 +46,7 @@ impl Sampled {
             },
             codes: Codes::new()?,
             current: Once::new(),
+            tasks: Tasks::new(symbols),
             switches: Switches::new(),
             newest_thread: symbols.newest_thread,
             is_initialized: symbols.is_initialized,

@@ -71,6 +71,8 @@ symbols! {
     new_empty_code: unsafe extern "C" fn(*const c_char, *const c_char, c_int) -> *mut Object = c"PyCode_NewEmpty";
     get_attribute: unsafe extern "C" fn(*mut Object, *const c_char) -> *mut Object = c"PyObject_GetAttrString";
     text_type: *mut Object = c"PyUnicode_Type";
+    int_type: *mut Object = c"PyLong_Type";
+    modules: unsafe extern "C" fn() -> *mut Object = c"PyImport_GetModuleDict";
     dict_next: unsafe extern "C" fn(*mut Object, *mut isize, *mut *mut Object, *mut *mut Object) -> c_int
         = c"PyDict_Next";
     text_equals: unsafe extern "C" fn(*mut Object, *const c_char) -> c_int = c"PyUnicode_CompareWithASCIIString";
@@ -113,5 +115,4 @@ symbols! {
     set_error: unsafe extern "C" fn(*mut Object, *const c_char) = c"PyErr_SetString";
     type_error: *const *mut Object = c"PyExc_TypeError";
     none: *mut Object = c"_Py_NoneStruct";
-    int_type: *mut Object = c"PyLong_Type";
 }

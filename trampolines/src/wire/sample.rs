@@ -54,12 +54,15 @@ pub mod sample_flags {
     pub const LINKS_CUT: u32 = 4;
     /// The thread waited in a system call, or had just left it.
     pub const IN_SYSTEM_CALL: u32 = 8;
+    /// The task has the name that the thread's last sample with a task had.
+    pub const SAME_TASK_NAME: u32 = 16;
 }
 
 /// The number of registers in a sample.
 pub const REGISTERS: usize = 17;
 
-/// One sample. Behind it come `stack_new` bytes of the stack, `links_new` of [`FrameLink`], and `kernel` addresses.
+/// One sample. Behind it come `stack_new` bytes of the stack, `links_new` of [`FrameLink`], `kernel` addresses, and
+/// `task_name` bytes of a task's name in UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct SampleRecord {
@@ -93,9 +96,17 @@ pub struct SampleRecord {
     /// How many of its periods the thread waited, before it came to where it is now: those belong to where it was at its
     /// sample before. Less than `weight`.
     pub waited: u32,
+    /// The position, from 1 on, from the oldest frame link on, of the frame in which the thread's task began; 0 where it runs
+    /// none.
+    pub task_root: u32,
+    /// The bytes of the task's name that this record carries.
+    pub task_name: u32,
 }
 
-const _: () = assert!(size_of::<SampleRecord>() == 200);
+const _: () = assert!(size_of::<SampleRecord>() == 208);
+
+/// The longest name of a task that is kept whole, in bytes.
+pub const LONGEST_TASK_NAME: usize = 128;
 
 /// One link of the chain of interpreter frames: a frame, or the border between two calls of the evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::owner::Owner;
 use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawThread};
 use super::replay::Replay;
 use super::rings::Ring;
-use super::scopes::{Contexts, Scopes, ThreadScopes};
+use super::scopes::{Contexts, Scopes, ThreadContext};
 use crate::files::Mapped;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
@@ -74,10 +74,9 @@ struct SampledThread {
     started_cpu_ns: Option<u64>,
     replay: Replay,
     walk: ThreadWalk,
-    scopes: ThreadScopes,
+    context: ThreadContext,
     /// The stack of its last sample, and its context.
-    stack: Option<StackId>,
-    context: Option<ContextId>,
+    last: (Option<StackId>, Option<ContextId>),
 }
 
 impl Assembler {
@@ -261,9 +260,8 @@ impl Assembler {
                 started_cpu_ns: None,
                 replay,
                 walk: ThreadWalk::default(),
-                scopes: ThreadScopes::default(),
-                stack: None,
-                context: None,
+                context: ThreadContext::default(),
+                last: (None, None),
             }
         })
     }
@@ -304,14 +302,15 @@ impl Assembler {
         self.thread(process, sample.tid, time);
         let Some(mut thread) = process.threads.remove(&sample.tid) else { return };
         let merged = self.put_together(process, &mut thread, sample, time);
-        let (id, last, last_context) = (thread.id, thread.stack, thread.context);
+        let (id, (last, last_context)) = (thread.id, thread.last);
         let (mut context, mut folded) = (None, 0);
         match merged {
             Some(stack) => {
-                (context, folded) = thread.scopes.sample(sample, &process.scopes, &mut self.contexts);
-                (thread.stack, thread.context) = (stack, context);
+                let root = sample.task_root.and_then(|position| thread.replay.code_at(position));
+                (context, folded) = thread.context.sample(sample, root, &process.scopes, &mut self.contexts);
+                thread.last = (stack, context);
             }
-            None => thread.scopes.forget(),
+            None => thread.context.forget(),
         }
         process.threads.insert(sample.tid, thread);
         if sample.handler_ns > 0 {

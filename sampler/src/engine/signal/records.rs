@@ -4,6 +4,7 @@ use crate::recording::PythonCode;
 use crate::unwind::{GeneralRegisters, Registers};
 use pronk_trampolines::wire::{
     Function, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ScopeRecord, ThreadRecord, read_function,
+    sample_flags,
 };
 use std::mem::{offset_of, size_of};
 use std::rc::Rc;
@@ -36,6 +37,10 @@ pub(super) struct Sample<'a> {
     pub(super) handler_ns: u32,
     /// The scope that the thread's context inherits, or 0.
     pub(super) inherits: u64,
+    /// The position of the link in which the thread's task began, from the oldest on.
+    pub(super) task_root: Option<usize>,
+    /// The task's name, if it is not the one of the sample with a task before.
+    pub(super) task_name: Option<&'a [u8]>,
     pub(super) registers: Registers,
     pub(super) general: GeneralRegisters,
     pub(super) stack_end: u64,
@@ -117,15 +122,19 @@ fn read_sample(bytes: &[u8]) -> Option<Sample<'_>> {
     let (stack, rest) = rest.split_at_checked(number(offset_of!(SampleRecord, stack_new))? as usize)?;
     let links = (number(offset_of!(SampleRecord, links_new))? as usize).checked_mul(LINK)?;
     let (links, rest) = rest.split_at_checked(links)?;
-    let kernel = rest.get(..(number(offset_of!(SampleRecord, kernel))? as usize).checked_mul(8)?)?;
+    let (kernel, rest) = rest.split_at_checked((number(offset_of!(SampleRecord, kernel))? as usize).checked_mul(8)?)?;
+    let task_name = rest.get(..number(offset_of!(SampleRecord, task_name))? as usize)?;
+    let flags = number(offset_of!(SampleRecord, flags))?;
     Some(Sample {
         time_ns: u64_at(bytes, offset_of!(SampleRecord, time_ns))?,
         tid: number(offset_of!(SampleRecord, tid))?,
         sequence: number(offset_of!(SampleRecord, sequence))?,
         weight: number(offset_of!(SampleRecord, weight))?,
         waited: number(offset_of!(SampleRecord, waited))?,
-        flags: number(offset_of!(SampleRecord, flags))?,
+        flags,
         handler_ns: number(offset_of!(SampleRecord, handler_ns))?,
+        task_root: (number(offset_of!(SampleRecord, task_root))? as usize).checked_sub(1),
+        task_name: (flags & sample_flags::SAME_TASK_NAME == 0).then_some(task_name),
         inherits: u64_at(bytes, offset_of!(SampleRecord, inherits))?,
         registers: Registers { pc: register(0)?, sp, fp },
         general,
@@ -204,7 +213,7 @@ fn python_code(function: &Function) -> PythonCode {
 mod tests {
     use super::*;
 
-    /// A sample's record with the given numbers of things behind it.
+    /// A sample's record with the given numbers of things behind it, and a task's name.
     fn sample(stack: u32, links: u32, kernel: u32) -> Vec<u8> {
         let mut bytes = vec![0; size_of::<SampleRecord>()];
         let mut set = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -212,12 +221,15 @@ mod tests {
         set(offset_of!(SampleRecord, links_new), links);
         set(offset_of!(SampleRecord, kernel), kernel);
         set(offset_of!(SampleRecord, tid), 7);
+        set(offset_of!(SampleRecord, task_root), 2);
+        set(offset_of!(SampleRecord, task_name), 4);
         bytes.extend(vec![1; stack as usize]);
         for link in 0..links {
             bytes.extend([link, if link == 0 { NO_INSTRUCTION } else { 10 * link }].map(u32::to_ne_bytes).concat());
             bytes.extend([u64::from(link + 100), u64::from(link + 200)].map(u64::to_ne_bytes).concat());
         }
         bytes.extend((0..u64::from(kernel)).flat_map(u64::to_ne_bytes));
+        bytes.extend(b"task");
         bytes
     }
 
@@ -230,6 +242,7 @@ mod tests {
         assert_eq!(links[0], RawLink { code: 0, instruction: None, address: 100, scope: 200 });
         assert_eq!(links[1], RawLink { code: 1, instruction: Some(10), address: 101, scope: 201 });
         assert_eq!(sample.kernel(), [0, 1, 2]);
+        assert_eq!((sample.task_root, sample.task_name), (Some(1), Some(&b"task"[..])));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A thread's samples, whole again: each carries what has changed since the one before.
 
 use super::records::Sample;
+use crate::recording::CodeId;
 use crate::unwind::merge::Link;
 
 /// The most bytes of a stack that a sample can have.
@@ -77,6 +78,12 @@ impl Replay {
             links: &self.links,
             links_kept,
         })
+    }
+
+    /// The code object of a frame of the last sample, by the position of its link from the oldest on.
+    pub(super) fn code_at(&self, position: usize) -> Option<CodeId> {
+        let position = if self.border_below_each { position.saturating_mul(2).saturating_add(1) } else { position };
+        self.links.get(position)?.code
     }
 
     /// How many of the oldest links are as they were.

@@ -1,7 +1,7 @@
-//! The labels of a thread's samples: from the scopes of its frames to a context of the recording.
+//! For whom a thread's samples were taken: from the scopes of its frames and from its task to a context of the recording.
 
 use super::records::{RawScope, Sample};
-use crate::recording::{Context, ContextId, ContextTable};
+use crate::recording::{CodeId, Context, ContextId, ContextTable, Task};
 use pronk_trampolines::wire::REMEMBERED_SCOPES;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -58,28 +58,33 @@ impl Scopes {
     }
 }
 
-/// The labels of a thread's frames, and the context that they make.
+/// The labels of a thread's frames, its task, and the context that they make.
 #[derive(Debug, Default)]
-pub(super) struct ThreadScopes {
+pub(super) struct ThreadContext {
     /// Those of the frames that have any: the position of the frame's link from the oldest on, and its labels.
     frames: Vec<(usize, Labels)>,
     inherits: u64,
     inherited: Labels,
+    /// The task that runs, and the name of the last one that ran.
+    task: Option<Task>,
+    task_name: Rc<str>,
     context: Option<ContextId>,
     /// Values of the context that are counted as others.
     folded: u64,
 }
 
-impl ThreadScopes {
+impl ThreadContext {
     /// Forgets what the next sample could build on.
     pub(super) fn forget(&mut self) {
-        *self = ThreadScopes::default();
+        *self = ThreadContext::default();
     }
 
-    /// The context of the next sample, and how many of its values are counted as others.
+    /// The context of the next sample, and how many of its values are counted as others. `root` is the code object of the
+    /// frame in which its task began.
     pub(super) fn sample(
         &mut self,
         sample: &Sample,
+        root: Option<CodeId>,
         scopes: &Scopes,
         contexts: &mut Contexts,
     ) -> (Option<ContextId>, u64) {
@@ -95,11 +100,24 @@ impl ThreadScopes {
             self.inherited = scopes.labels(sample.inherits, |scope| scope.inherits);
             changed = true;
         }
+        if let (Some(_), Some(name)) = (sample.task_root, sample.task_name) {
+            self.task_name = String::from_utf8_lossy(name).into();
+        }
+        let is_task = |task: &Task| task.root == root && *task.name == *self.task_name;
+        let same_task = match (&self.task, sample.task_root) {
+            (None, None) => true,
+            (Some(task), Some(_)) => is_task(task),
+            _ => false,
+        };
+        if !same_task {
+            self.task = sample.task_root.map(|_| Task { name: String::from(&*self.task_name), root });
+            changed = true;
+        }
         if changed {
             let of_frames = self.frames.iter().flat_map(|(_, labels)| labels);
             let labels: Labels =
                 self.inherited.iter().chain(of_frames).map(|(key, value)| (key.clone(), value.clone())).collect();
-            (self.context, self.folded) = contexts.of_labels(labels);
+            (self.context, self.folded) = contexts.of(labels, self.task.clone());
         }
         (self.context, self.folded)
     }
@@ -114,9 +132,9 @@ pub(super) struct Contexts {
 }
 
 impl Contexts {
-    /// The context with these labels, and how many of their values are counted as others.
-    fn of_labels(&mut self, labels: Labels) -> (Option<ContextId>, u64) {
-        if labels.is_empty() {
+    /// The context with these labels and this task, and how many of the labels' values are counted as others.
+    fn of(&mut self, labels: Labels, task: Option<Task>) -> (Option<ContextId>, u64) {
+        if labels.is_empty() && task.is_none() {
             return (None, 0);
         }
         let mut folded = 0;
@@ -131,12 +149,13 @@ impl Contexts {
         };
         let labels: BTreeMap<_, _> = labels.into_iter().map(|(key, value)| known(key, value)).collect();
         let labels: Vec<_> = labels.into_iter().collect();
-        if let Some(id) = self.table.find_or_add(Context { labels: labels.clone(), task: None }, MOST_CONTEXTS) {
+        if let Some(id) = self.table.find_or_add(Context { labels: labels.clone(), task: task.clone() }, MOST_CONTEXTS)
+        {
             return (Some(id), folded);
         }
         let folded = labels.len() as u64;
         let others = labels.into_iter().map(|(key, _)| (key, OTHER.to_owned())).collect();
-        (Some(self.table.id(Context { labels: others, task: None })), folded)
+        (Some(self.table.id(Context { labels: others, task })), folded)
     }
 
     /// The table.
@@ -202,17 +221,17 @@ mod tests {
     fn too_many_values_are_one() {
         let mut contexts = Contexts::default();
         for value in 0..MOST_VALUES {
-            let (_, folded) = contexts.of_labels(labels(&[("user", &value.to_string())]));
+            let (_, folded) = contexts.of(labels(&[("user", &value.to_string())]), None);
             assert_eq!(folded, 0);
         }
-        let (id, folded) = contexts.of_labels(labels(&[("job", "x"), ("user", "one more")]));
+        let (id, folded) = contexts.of(labels(&[("job", "x"), ("user", "one more")]), None);
         assert_eq!((labels_of(&contexts, id), folded), (vec![("job", "x"), ("user", OTHER)], 1));
-        let (id, folded) = contexts.of_labels(labels(&[("user", "77")]));
+        let (id, folded) = contexts.of(labels(&[("user", "77")]), None);
         assert_eq!((labels_of(&contexts, id), folded), (vec![("user", "77")], 0));
         for key in 0..MOST_KEYS {
-            contexts.of_labels(labels(&[(&format!("key {key}"), "v")]));
+            contexts.of(labels(&[(&format!("key {key}"), "v")]), None);
         }
-        let (id, folded) = contexts.of_labels(labels(&[("one key more", "v")]));
+        let (id, folded) = contexts.of(labels(&[("one key more", "v")]), None);
         assert_eq!((labels_of(&contexts, id), folded), (vec![(OTHER, OTHER)], 1));
     }
 }

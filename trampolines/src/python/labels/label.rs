@@ -186,7 +186,7 @@ impl Python {
         unsafe {
             while (self.symbols.dict_next)(labels, &mut position, &mut key, &mut value) != 0 {
                 let kind = type_of(value);
-                if kind == self.symbols.text_type || (kind == self.labels.int_type && self.fits(value)) {
+                if kind == self.symbols.text_type || (kind == self.symbols.int_type && self.fits(value)) {
                     continue;
                 }
                 let mut text = (self.labels.to_text)(value);

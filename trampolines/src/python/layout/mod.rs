@@ -26,6 +26,8 @@ pub struct Layout {
     pub links: Links,
     /// `context` in `PyThreadState`: the context that runs (PEP 567).
     pub context: u16,
+    /// What leads to the tasks of asyncio.
+    pub tasks: Tasks,
     /// `PyUnicodeObject`.
     pub text: Text,
     /// The thread's budget of C recursion, in the versions that count it.
@@ -126,6 +128,33 @@ pub struct Function {
     pub at: u8,
     /// `__module__`, in the function object (Include/cpython/funcobject.h).
     pub module: u8,
+}
+
+/// What leads to the tasks of asyncio.
+#[derive(Clone, Copy, Debug)]
+pub struct Tasks {
+    /// Where the task is that runs.
+    pub current: CurrentTask,
+    /// Where a coroutine has its frame.
+    pub frame: GeneratorFrame,
+}
+
+/// Where asyncio keeps the task that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CurrentTask {
+    /// In `asyncio.tasks._current_tasks`, a dictionary with a task for each loop.
+    InDictionary,
+    /// In `asyncio_running_task` of the thread's state.
+    InThreadState,
+}
+
+/// Where a generator or a coroutine (`PyGenObject`, Include/cpython/genobject.h) has its frame.
+#[derive(Clone, Copy, Debug)]
+pub enum GeneratorFrame {
+    /// Its address is at this offset.
+    Pointer(u8),
+    /// It lies within the object, from this offset on.
+    Within(u8),
 }
 
 /// `PyASCIIObject` and `PyCompactUnicodeObject` (Include/cpython/unicodeobject.h). In all versions the length is at 16, and

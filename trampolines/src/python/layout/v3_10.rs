@@ -1,6 +1,6 @@
 //! CPython 3.10: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.10.13.
 
-use super::{Border, Code, Frame, Instruction, Layout, Links, Newest, Text};
+use super::{Border, Code, CurrentTask, Frame, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -27,6 +27,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: Some(176),
     },
     context: 240,
+    tasks: Tasks { current: CurrentTask::InDictionary, frame: GeneratorFrame::Pointer(16) },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -1,6 +1,8 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
-use super::{Border, Chunks, Code, Frame, Function, Instruction, Layout, Links, Newest, Text};
+use super::{
+    Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text,
+};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -27,6 +29,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: Some(152),
     },
     context: 224,
+    tasks: Tasks { current: CurrentTask::InDictionary, frame: GeneratorFrame::Within(80) },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -1,7 +1,10 @@
 //! CPython 3.12: `_PyInterpreterFrame` in Include/internal/pycore_frame.h, `_PyCode_DEF` in Include/cpython/code.h and `struct _ts` in
 //! Include/cpython/pystate.h of 3.12.1.
 
-use super::{Border, Chunks, Code, Frame, Function, Instruction, Layout, Links, Newest, Recursion, Text};
+use super::{
+    Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest, Recursion,
+    Tasks, Text,
+};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -28,6 +31,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: None,
     },
     context: 208,
+    tasks: Tasks { current: CurrentTask::InDictionary, frame: GeneratorFrame::Within(72) },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: Some(Recursion { remaining: 36, python_limit: 32 }),
 };

@@ -1,7 +1,9 @@
 //! CPython 3.14: `_PyInterpreterFrame` in Include/internal/pycore_interpframe_structs.h and `_PyCode_DEF` in Include/cpython/code.h of
 //! 3.14.10.
 
-use super::{Border, Chunks, Code, Frame, Function, Instruction, Layout, Links, Newest, Text};
+use super::{
+    Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text,
+};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -28,6 +30,7 @@ pub const LAYOUT: Layout = Layout {
         thread_id: None,
     },
     context: 208,
+    tasks: Tasks { current: CurrentTask::InThreadState, frame: GeneratorFrame::Within(72) },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

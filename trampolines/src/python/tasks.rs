@@ -1,0 +1,273 @@
+//! The task of asyncio that runs in a thread, found in a signal handler.
+//!
+//! Up to 3.13 a dictionary has the running task of each loop (`asyncio.tasks._current_tasks`), and says nothing of threads;
+//! from 3.14 on a thread's state has its task, at an offset that is not the same in all releases of a version. What makes a
+//! task certain is the chain of frames: the frame of its coroutine is on it. That also tells where in a task its coroutine
+//! is, and the name lies behind it (`TaskObj`, Modules/_asynciomodule.c, 3.9 to 3.15), so both are found by looking.
+//!
+//! # Safety
+//! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
+
+use super::dict;
+use super::layout::{CurrentTask, GeneratorFrame, Layout};
+use super::links::Link;
+use super::symbols::Symbols;
+use super::text::is_text;
+use crate::capture::memory::{Guarded, Memory, Straight};
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The links of a sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    /// Those that are known, oldest first.
+    pub known: &'a [Link],
+    /// Those on top of them, newest first.
+    pub walked: &'a [Link],
+}
+
+/// A task that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The position of the link of its coroutine's frame, from the oldest link on.
+    pub root: usize,
+    /// Its name.
+    pub name: TaskName,
+}
+
+/// The name of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskName {
+    /// A string object, by its address.
+    Text(u64),
+    /// `Task-` and this number, which becomes a text when somebody asks for it (3.13 and later).
+    Number(u64),
+}
+
+/// What was found out about tasks in this process.
+#[derive(Debug)]
+pub struct Tasks {
+    text_type: u64,
+    int_type: u64,
+    /// The interpreters of the process; more have no tasks.
+    interpreters: [Interpreter; 16],
+    /// The offset of the coroutine in a task of that type, and of the running task in a thread's state; 0 while it is not
+    /// known.
+    coroutine: AtomicU64,
+    task_type: AtomicU64,
+    running: AtomicU64,
+}
+
+/// An interpreter, and what leads to its tasks.
+#[derive(Debug, Default)]
+struct Interpreter {
+    address: AtomicU64,
+    /// `sys.modules`.
+    modules: AtomicU64,
+    /// How many modules there were when asyncio was looked for.
+    looked_at: AtomicU64,
+    /// `asyncio.tasks._current_tasks`; 0 while it is not there.
+    current: AtomicU64,
+}
+
+/// `interp` of `PyThreadState`, in all versions.
+const INTERPRETER: u64 = 16;
+/// `ob_type`.
+const TYPE: u64 = 8;
+/// `tp_name` of `PyTypeObject`.
+const TYPE_NAME: u64 = 24;
+/// `md_dict` of `PyModuleObject`.
+const MODULE_DICT: u64 = 16;
+/// Where in a task the coroutine is looked for.
+const TASK_FIELDS: core::ops::Range<u64> = 16..208;
+/// Where in a thread's state the task is looked for.
+const STATE_FIELDS: core::ops::Range<u64> = 64..2048;
+/// How many of the oldest links are looked through for the coroutine of a task: what runs a loop is a few frames.
+const MOST_BELOW: usize = 512;
+/// How many modules, and how many running loops, are looked through.
+const MOST_MODULES: usize = 1 << 14;
+const MOST_LOOPS: usize = 256;
+/// `CO_COROUTINE` (Include/cpython/code.h).
+const CO_COROUTINE: c_int = 0x80;
+
+impl Tasks {
+    /// Nothing is known yet.
+    pub fn new(symbols: &Symbols) -> Tasks {
+        Tasks {
+            text_type: symbols.text_type as u64,
+            int_type: symbols.int_type as u64,
+            interpreters: Default::default(),
+            coroutine: AtomicU64::new(0),
+            task_type: AtomicU64::new(0),
+            running: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes an interpreter that starts.
+    ///
+    /// # Safety
+    /// The interpreter's lock is held, and it has its modules.
+    pub unsafe fn interpreter_starts(&self, symbols: &Symbols) {
+        // SAFETY: as promised by the caller.
+        let (address, modules) = unsafe { ((symbols.this_interpreter)() as u64, (symbols.modules)() as u64) };
+        let is_free = |one: &&Interpreter| {
+            let there = one.address.load(Ordering::Relaxed);
+            there == address || there == 0
+        };
+        if let Some(one) = self.interpreters.iter().find(is_free) {
+            one.current.store(0, Ordering::Relaxed);
+            one.looked_at.store(0, Ordering::Relaxed);
+            one.modules.store(modules, Ordering::Relaxed);
+            one.address.store(address, Ordering::Release);
+        }
+    }
+
+    /// The task that the thread of a state runs, by the links of its frames.
+    ///
+    /// # Safety
+    /// The state is the calling thread's own, which is in a signal handler, and a fault is caught.
+    pub unsafe fn running(&self, layout: &Layout, state: u64, chain: &Chain<'_>) -> Option<Task> {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let address = Straight.word(state.wrapping_add(INTERPRETER))?;
+            let interpreter = self.interpreters.iter().find(|one| one.address.load(Ordering::Acquire) == address)?;
+            let current = interpreter.current_tasks(layout)?;
+            match layout.tasks.current {
+                CurrentTask::InDictionary => {
+                    let tasks = dict::entries(Straight, layout, current)?.take(MOST_LOOPS);
+                    tasks.filter(|(_, task)| *task != 0).find_map(|(_, task)| self.task_at(layout, task, chain))
+                }
+                CurrentTask::InThreadState => match self.running.load(Ordering::Relaxed) {
+                    0 => self.learn(layout, state, chain),
+                    at => self.task_at(layout, Straight.word(state.wrapping_add(at)).filter(|task| *task != 0)?, chain),
+                },
+            }
+        }
+    }
+
+    /// Finds out where in a thread's state the running task is, when there is one.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn learn(&self, layout: &Layout, state: u64, chain: &Chain<'_>) -> Option<Task> {
+        const C_TASK: &[u8; 14] = b"_asyncio.Task\0";
+        // SAFETY: guarded reads take any address; what has this type is a task. Code objects of links are alive.
+        unsafe {
+            let is_coroutine = |link: &Link| {
+                Straight.number(link.code.wrapping_add(layout.code.flags.into())).unwrap_or(0) & CO_COROUTINE != 0
+            };
+            if !chain.oldest_first().any(|(_, link)| link.code != 0 && is_coroutine(link)) {
+                return None;
+            }
+            let is_task = |object: u64| {
+                let kind = Guarded.word(object.wrapping_add(TYPE)).unwrap_or(0);
+                let name = Guarded.word(kind.wrapping_add(TYPE_NAME)).unwrap_or(0);
+                Guarded.bytes(name).is_some_and(|name| name == *C_TASK)
+            };
+            STATE_FIELDS.step_by(8).find_map(|at| {
+                let object = Guarded.word(state.wrapping_add(at)).filter(|object| is_address(*object))?;
+                let task = if is_task(object) { self.task_at(layout, object, chain) } else { None };
+                if task.is_some() {
+                    self.running.store(at, Ordering::Relaxed);
+                }
+                task
+            })
+        }
+    }
+
+    /// What is known of a task, if its coroutine's frame is on the chain.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn task_at(&self, layout: &Layout, task: u64, chain: &Chain<'_>) -> Option<Task> {
+        // SAFETY: as promised by the caller.
+        let kind = unsafe { Straight.word(task.wrapping_add(TYPE)) }?;
+        let fields = match self.coroutine.load(Ordering::Relaxed) {
+            at if at != 0 && self.task_type.load(Ordering::Relaxed) == kind => at..at.wrapping_add(1),
+            _ => TASK_FIELDS,
+        };
+        fields.step_by(8).find_map(|at| {
+            // SAFETY: as promised by the caller.
+            unsafe {
+                let coroutine = Straight.word(task.wrapping_add(at)).filter(|object| is_address(*object))?;
+                let frame = match layout.tasks.frame {
+                    GeneratorFrame::Pointer(at) => Straight.word(coroutine.wrapping_add(at.into()))?,
+                    GeneratorFrame::Within(at) => coroutine.wrapping_add(at.into()),
+                };
+                let (root, _) = chain.oldest_first().find(|(_, link)| link.address == frame && link.code != 0)?;
+                let name = self.name_at(task.wrapping_add(at).wrapping_add(8))?;
+                self.coroutine.store(at, Ordering::Relaxed);
+                self.task_type.store(kind, Ordering::Relaxed);
+                Some(Task { root, name })
+            }
+        })
+    }
+
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn name_at(&self, place: u64) -> Option<TaskName> {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let name = Straight.word(place).filter(|name| is_address(*name))?;
+            match Straight.word(name.wrapping_add(TYPE))? {
+                kind if kind == self.text_type => Some(TaskName::Text(name)),
+                kind if kind == self.int_type => {
+                    // 3.12 and later: `lv_tag`, the number of digits times 8, and digits of 30 bits (Include/cpython/longintrepr.h).
+                    let [tag, digits] = [16, 24].map(|at| Straight.word(name.wrapping_add(at)).unwrap_or(0));
+                    let (low, high) = (digits & 0x3fff_ffff, digits >> 32 & 0x3fff_ffff);
+                    Some(TaskName::Number(if tag >> 3 > 1 { high << 30 | low } else { low }))
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+impl Interpreter {
+    /// `asyncio.tasks._current_tasks`, once that module is there.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn current_tasks(&self, layout: &Layout) -> Option<u64> {
+        let current = self.current.load(Ordering::Relaxed);
+        if current != 0 {
+            return Some(current);
+        }
+        let modules = self.modules.load(Ordering::Relaxed);
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let count = dict::len(&Straight, modules)?;
+            if self.looked_at.swap(count, Ordering::Relaxed) == count {
+                return None;
+            }
+            let module = value_of(layout, modules, b"asyncio.tasks")?;
+            let names = Straight.word(module.wrapping_add(MODULE_DICT)).filter(|names| is_address(*names))?;
+            let current = value_of(layout, names, b"_current_tasks")?;
+            self.current.store(current, Ordering::Relaxed);
+            Some(current)
+        }
+    }
+}
+
+/// The value of a text in a dictionary.
+///
+/// # Safety
+/// As for [`Tasks::running`].
+unsafe fn value_of(layout: &Layout, dictionary: u64, key: &[u8]) -> Option<u64> {
+    // SAFETY: as promised by the caller.
+    let mut entries = unsafe { dict::entries(Straight, layout, dictionary) }?.take(MOST_MODULES);
+    let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(&Straight, &layout.text, entry.0, key);
+    entries.find(is_key).map(|(_, value)| value)
+}
+
+/// Whether a word can be the address of an object.
+fn is_address(word: u64) -> bool {
+    (0x1_0000..1 << 47).contains(&word) && word.is_multiple_of(8)
+}
+
+impl<'a> Chain<'a> {
+    /// The oldest links with their positions, from the oldest on.
+    fn oldest_first(&self) -> impl Iterator<Item = (usize, &'a Link)> + use<'a> {
+        self.known.iter().chain(self.walked.iter().rev()).take(MOST_BELOW).enumerate()
+    }
+}
