@@ -1,5 +1,5 @@
 //! A sample has a label if and only if the `with` block that set it is around the lines of its backtrace, or was around
-//! where its task was made.
+//! where its task was made; and it has the task that ran.
 //!
 //! `PRONK_TEST_SAMPLES=100000` takes so many samples of each version.
 
@@ -10,7 +10,8 @@ use common::signal::{Program, Sampled, last_name, on_each_version};
 use common::text;
 use pronk_bench::interpreter::Interpreter;
 use pronk_symbolizer::profile::{ContextId, Profile};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
 use std::path::Path;
 
 const FREQUENCY: u64 = 5_000;
@@ -42,8 +43,24 @@ fn labels_of(profile: &Profile, context: Option<ContextId>) -> Labels {
     labels.iter().map(|&(key, value)| (text(key), text(value))).collect()
 }
 
-/// Compares each sample of a function that says its labels with what it has; how many there are.
-fn check(sampled: &Sampled) -> u64 {
+/// The task that a function's name says, such as `task__worker_3`; empty where it says that there is none.
+fn task_said_by(function: &str) -> Option<String> {
+    // The names that asyncio gives have a hyphen.
+    last_name(function).strip_prefix("task__").map(|task| task.replace("Task_", "Task-"))
+}
+
+fn task_of(profile: &Profile, context: Option<ContextId>) -> String {
+    let task = context.and_then(|context| profile.contexts[context.index()].task);
+    task.map_or_else(String::new, |task| profile.strings[task.name.index()].clone())
+}
+
+/// Compares what the functions on each sample's stack say, the newest first, with what the sample has; how many samples
+/// have one that says something.
+fn check<T: PartialEq + Debug>(
+    sampled: &Sampled,
+    said_by: impl Fn(&str) -> Option<T>,
+    has: impl Fn(&Profile, Option<ContextId>) -> T,
+) -> u64 {
     let profile = &sampled.profile;
     let mut checked = 0;
     let mut wrong: BTreeMap<String, u64> = BTreeMap::new();
@@ -51,7 +68,7 @@ fn check(sampled: &Sampled) -> u64 {
         let names = sampled.names(sample.stack);
         let Some(must) = names.iter().rev().find_map(|name| said_by(name)) else { continue };
         checked += u64::from(sample.weight);
-        let has = labels_of(profile, sample.context);
+        let has = has(profile, sample.context);
         if has != must {
             *wrong.entry(format!("{has:?} in {}", names.join(";"))).or_default() += 1;
         }
@@ -60,19 +77,32 @@ fn check(sampled: &Sampled) -> u64 {
     checked
 }
 
-#[test]
-fn samples_have_the_labels_of_the_blocks_around_them() {
+/// Runs a program for as many samples as are asked for, and checks each.
+fn check_many<T: PartialEq + Debug>(
+    file: &str,
+    said_by: impl Fn(&str) -> Option<T> + Sync,
+    has: impl Fn(&Profile, Option<ContextId>) -> T + Sync,
+) {
     on_each_version(|interpreter| {
         let seconds = (samples() / FREQUENCY).to_string();
-        let program = program(interpreter, "semantics.py", &[&seconds, "0.002"]);
-        let sampled = program.sampled(&["-F", &FREQUENCY.to_string()]);
+        let sampled = program(interpreter, file, &[&seconds, "0.002"]).sampled(&["-F", &FREQUENCY.to_string()]);
         sampled.stdout();
         sampled.assert_whole();
-        let checked = check(&sampled);
+        let checked = check(&sampled, &said_by, &has);
         // A loaded machine samples less: what counts is that there is enough to go wrong.
         assert!(checked > samples() / 4, "{}: {checked} samples: {}", sampled.who, text(&sampled.output.stderr));
-        println!("{interpreter}: {checked} samples, each with the labels that it must have");
+        println!("{interpreter}: {file}: {checked} samples, each as it must be");
     });
+}
+
+#[test]
+fn samples_have_the_labels_of_the_blocks_around_them() {
+    check_many("semantics.py", said_by, labels_of);
+}
+
+#[test]
+fn samples_have_the_task_that_runs() {
+    check_many("tasks.py", task_said_by, task_of);
 }
 
 #[test]
@@ -81,7 +111,7 @@ fn stubs_change_nothing_about_labels() {
         let program = program(interpreter, "semantics.py", &["0", "0.002"]);
         let sampled = program.sampled(&["-F", &FREQUENCY.to_string(), "--stubs", "full"]);
         sampled.stdout();
-        assert!(check(&sampled) > 200, "{}", sampled.who);
+        assert!(check(&sampled, said_by, labels_of) > 200, "{}", sampled.who);
     });
 }
 
@@ -91,4 +121,48 @@ fn without_pronk_labels_do_nothing() {
         let output = program(interpreter, "semantics.py", &["0", "0"]).plain();
         assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
     });
+}
+
+/// The samples of each value that `of` finds in a context.
+fn samples_by(sampled: &Sampled, of: impl Fn(&Profile, Option<ContextId>) -> Option<String>) -> HashMap<String, u64> {
+    let mut samples = HashMap::new();
+    for sample in &sampled.profile.samples {
+        if let Some(value) = of(&sampled.profile, sample.context) {
+            *samples.entry(value).or_default() += u64::from(sample.weight);
+        }
+    }
+    samples
+}
+
+#[test]
+fn shares_by_task_and_by_label_are_right() {
+    /// In percentage points.
+    const MOST_OFF: f64 = 2.0;
+    on_each_version(|interpreter| {
+        let sampled = program(interpreter, "server.py", &["1.5"]).sampled(&[]);
+        let truth: Truth = serde_json::from_str(&sampled.stdout()).unwrap();
+        let samples: u64 = sampled.profile.samples.iter().map(|sample| u64::from(sample.weight)).sum();
+        let by_task = samples_by(&sampled, |profile, context| Some(task_of(profile, context)));
+        let by_tenant = samples_by(&sampled, |profile, context| labels_of(profile, context).remove("tenant"));
+        assert!(by_task.len() >= 100 && truth.task.len() == 200, "{}: {by_task:?}", sampled.who);
+        for (what, truth_by, found) in [("task", &truth.task, by_task), ("tenant", &truth.tenant, by_tenant)] {
+            let mut worst = 0.0_f64;
+            for (value, seconds) in truth_by {
+                let is = 100.0 * found.get(value).copied().unwrap_or(0) as f64 / samples as f64;
+                let must_be = 100.0 * seconds / truth.total;
+                worst = worst.max((is - must_be).abs());
+                let off = format!("{what} {value} has {is:.2} % instead of {must_be:.2} %");
+                assert!((is - must_be).abs() < MOST_OFF, "{}: {off}", sampled.who);
+            }
+            println!("{interpreter}: the {what} that is most off is off by {worst:.2} points");
+        }
+    });
+}
+
+/// What the server says: the CPU time of each task and tenant, and of all, in seconds.
+#[derive(serde::Deserialize)]
+struct Truth {
+    task: HashMap<String, f64>,
+    tenant: HashMap<String, f64>,
+    total: f64,
 }

@@ -21,12 +21,39 @@ pub unsafe fn len(memory: &impl Memory, dictionary: u64) -> Option<u64> {
     unsafe { memory.word(dictionary.wrapping_add(USED)) }
 }
 
+/// Words that lie at the same distance from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The address of the first.
+    pub start: u64,
+    /// From one to the next, in bytes.
+    pub stride: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// The values of an instance's dictionary, of which the keys are not of interest: there may be zeros among them.
+///
+/// # Safety
+/// `memory` suits the address, and what the dictionary leads to.
+pub unsafe fn values(memory: &impl Memory, layout: &Layout, dictionary: u64) -> Option<Words> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let apart = memory.word(dictionary.wrapping_add(VALUES))?;
+        match apart {
+            0 => entries_of(memory, layout, memory.word(dictionary.wrapping_add(KEYS))?)
+                .map(|(words, key)| Words { start: words.start.wrapping_add(key).wrapping_add(8), ..words }),
+            start => Some(Words { start, stride: 8, count: len(memory, dictionary)? }),
+        }
+    }
+}
+
 /// The keys of a dictionary and their values, in the order of insertion; zeros are among them where one was removed.
 /// `None` for a dictionary of another kind, as instances of classes can have.
 ///
 /// # Safety
 /// `memory` suits the address, and what the dictionary leads to.
-pub unsafe fn entries<M: Memory>(
+pub unsafe fn entries<M: Memory + Copy>(
     memory: M,
     layout: &Layout,
     dictionary: u64,
@@ -37,29 +64,41 @@ pub unsafe fn entries<M: Memory>(
     if word(dictionary.wrapping_add(VALUES))? != 0 {
         return None;
     }
+    // SAFETY: as above.
+    let (entries, key) = unsafe { entries_of(&memory, layout, keys) }?;
+    Some((0..entries.count).map_while(move |index| {
+        let entry = entries.start.wrapping_add(index.wrapping_mul(entries.stride)).wrapping_add(key);
+        Some((word(entry)?, word(entry.wrapping_add(8))?))
+    }))
+}
+
+/// The entries of a table of keys, and where in each the key is, with its value behind.
+///
+/// # Safety
+/// `memory` suits the address.
+unsafe fn entries_of(memory: &impl Memory, layout: &Layout, keys: u64) -> Option<(Words, u64)> {
+    // SAFETY: as promised by the caller.
+    let word = |at: u64| unsafe { memory.word(keys.wrapping_add(at)) };
     // Up to 3.10: `dk_size` at 8, `dk_nentries` at 32, the indices from 40 on, of 1, 2, 4 or 8 bytes each.
-    let (start, stride, key, count) = if layout.code.qualname.is_none() {
-        let size = word(keys.wrapping_add(8))?;
+    if layout.code.qualname.is_none() {
+        let size = word(8)?;
         let index = match size {
             0..=0xff => 1,
             0x100..=0xffff => 2,
             0x1_0000..=0xffff_ffff => 4,
             _ => return None,
         };
-        (keys.wrapping_add(40).wrapping_add(size.wrapping_mul(index)), 24, 8, word(keys.wrapping_add(32))?)
-    } else {
-        // The logarithm of the size of the indices at 9, the kind at 10, `dk_nentries` at 24, the indices from 32 on. Keys of
-        // the kind 0 are any, and have their hash before them; the kind 1 is of strings.
-        let [_, log2_size, kind, ..] = word(keys.wrapping_add(8))?.to_ne_bytes();
-        let start = keys.wrapping_add(32).wrapping_add(1_u64.checked_shl(log2_size.into())?);
-        match kind {
-            0 => (start, 24, 8, word(keys.wrapping_add(24))?),
-            1 => (start, 16, 0, word(keys.wrapping_add(24))?),
-            _ => return None,
-        }
-    };
-    Some((0..count).map_while(move |index| {
-        let entry = start.wrapping_add(index.wrapping_mul(stride)).wrapping_add(key);
-        Some((word(entry)?, word(entry.wrapping_add(8))?))
-    }))
+        let start = keys.wrapping_add(40).wrapping_add(size.wrapping_mul(index));
+        return Some((Words { start, stride: 24, count: word(32)? }, 8));
+    }
+    // The logarithm of the size of the indices at 9, the kind at 10, `dk_nentries` at 24, the indices from 32 on. Keys of the
+    // kind 0 are any, and have their hash before them; the kind 1 is of strings.
+    let [_, log2_size, kind, ..] = word(8)?.to_ne_bytes();
+    let start = keys.wrapping_add(32).wrapping_add(1_u64.checked_shl(log2_size.into())?);
+    let count = word(24)?;
+    match kind {
+        0 => Some((Words { start, stride: 24, count }, 8)),
+        1 => Some((Words { start, stride: 16, count }, 0)),
+        _ => None,
+    }
 }

@@ -1,15 +1,15 @@
 //! The task of asyncio that runs in a thread, found in a signal handler.
 //!
 //! Up to 3.13 a dictionary has the running task of each loop (`asyncio.tasks._current_tasks`), and says nothing of threads;
-//! from 3.14 on a thread's state has its task, at an offset that is not the same in all releases of a version. What makes a
+//! from 3.14 on a thread's state has its task, if that is written in C, at an offset that is not the same in all releases of a version. What makes a
 //! task certain is the chain of frames: the frame of its coroutine is on it. That also tells where in a task its coroutine
 //! is, and the name lies behind it (`TaskObj`, Modules/_asynciomodule.c, 3.9 to 3.15), so both are found by looking.
 //!
 //! # Safety
 //! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
 
-use super::dict;
-use super::layout::{CurrentTask, GeneratorFrame, Layout};
+use super::dict::{self, Words};
+use super::layout::{Attributes, CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
 use super::symbols::Symbols;
 use super::text::is_text;
@@ -78,8 +78,14 @@ const TYPE: u64 = 8;
 const TYPE_NAME: u64 = 24;
 /// `md_dict` of `PyModuleObject`.
 const MODULE_DICT: u64 = 16;
-/// Where in a task the coroutine is looked for.
-const TASK_FIELDS: core::ops::Range<u64> = 16..208;
+/// `tp_basicsize` and `tp_dictoffset`.
+const BASIC_SIZE: u64 = 32;
+const DICTIONARY_OFFSET: u64 = 288;
+/// `tp_name` of the tasks that are written in C.
+const C_TASK: &[u8; 14] = b"_asyncio.Task\0";
+/// Where a task's own fields begin, and how many are looked through.
+const FIELDS: u64 = 16;
+const FEW: Words = Words { start: 0, stride: 8, count: 24 };
 /// Where in a thread's state the task is looked for.
 const STATE_FIELDS: core::ops::Range<u64> = 64..2048;
 /// How many of the oldest links are looked through for the coroutine of a task: what runs a loop is a few frames.
@@ -132,16 +138,21 @@ impl Tasks {
             let address = Straight.word(state.wrapping_add(INTERPRETER))?;
             let interpreter = self.interpreters.iter().find(|one| one.address.load(Ordering::Acquire) == address)?;
             let current = interpreter.current_tasks(layout)?;
-            match layout.tasks.current {
-                CurrentTask::InDictionary => {
-                    let tasks = dict::entries(Straight, layout, current)?.take(MOST_LOOPS);
-                    tasks.filter(|(_, task)| *task != 0).find_map(|(_, task)| self.task_at(layout, task, chain))
-                }
-                CurrentTask::InThreadState => match self.running.load(Ordering::Relaxed) {
+            if layout.tasks.current == CurrentTask::InThreadState {
+                let task = match self.running.load(Ordering::Relaxed) {
                     0 => self.learn(layout, state, chain),
-                    at => self.task_at(layout, Straight.word(state.wrapping_add(at)).filter(|task| *task != 0)?, chain),
-                },
+                    at => match Straight.word(state.wrapping_add(at))? {
+                        0 => None,
+                        task => self.task_at(layout, task, chain),
+                    },
+                };
+                if task.is_some() {
+                    return task;
+                }
             }
+            // Tasks that are not written in C are here in all versions.
+            let tasks = dict::entries(Straight, layout, current)?.take(MOST_LOOPS);
+            tasks.filter(|(_, task)| *task != 0).find_map(|(_, task)| self.task_at(layout, task, chain))
         }
     }
 
@@ -150,7 +161,6 @@ impl Tasks {
     /// # Safety
     /// As for [`Tasks::running`].
     unsafe fn learn(&self, layout: &Layout, state: u64, chain: &Chain<'_>) -> Option<Task> {
-        const C_TASK: &[u8; 14] = b"_asyncio.Task\0";
         // SAFETY: guarded reads take any address; what has this type is a task. Code objects of links are alive.
         unsafe {
             let is_coroutine = |link: &Link| {
@@ -181,26 +191,68 @@ impl Tasks {
     /// As for [`Tasks::running`].
     unsafe fn task_at(&self, layout: &Layout, task: u64, chain: &Chain<'_>) -> Option<Task> {
         // SAFETY: as promised by the caller.
-        let kind = unsafe { Straight.word(task.wrapping_add(TYPE)) }?;
-        let fields = match self.coroutine.load(Ordering::Relaxed) {
-            at if at != 0 && self.task_type.load(Ordering::Relaxed) == kind => at..at.wrapping_add(1),
-            _ => TASK_FIELDS,
-        };
-        fields.step_by(8).find_map(|at| {
-            // SAFETY: as promised by the caller.
-            unsafe {
-                let coroutine = Straight.word(task.wrapping_add(at)).filter(|object| is_address(*object))?;
+        unsafe {
+            let kind = Straight.word(task.wrapping_add(TYPE))?;
+            let at = self.coroutine.load(Ordering::Relaxed);
+            if at != 0 && self.task_type.load(Ordering::Relaxed) == kind {
+                let field = Words { start: task.wrapping_add(at), stride: 8, count: 1 };
+                return self.task_in(layout, field, chain).map(|(task, _)| task);
+            }
+            let own = Words { start: task.wrapping_add(FIELDS), ..FEW };
+            let own = match layout.tasks.attributes {
+                Attributes::Within => own,
+                _ => Words { count: Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8, ..own },
+            };
+            if let Some((found, at)) = self.task_in(layout, own, chain) {
+                if Straight.bytes(Straight.word(kind.wrapping_add(TYPE_NAME))?) == Some(*C_TASK) {
+                    self.coroutine.store(at.wrapping_sub(task), Ordering::Relaxed);
+                    self.task_type.store(kind, Ordering::Relaxed);
+                }
+                return Some(found);
+            }
+            let attributes = match layout.tasks.attributes {
+                Attributes::InDictionary => {
+                    let at =
+                        Straight.word(kind.wrapping_add(DICTIONARY_OFFSET)).filter(|at| (16..4096).contains(at))?;
+                    let dictionary = Straight.word(task.wrapping_add(at)).filter(|it| is_address(*it))?;
+                    dict::values(&Straight, layout, dictionary)?
+                }
+                Attributes::Before { distance, tag } => {
+                    let start = Straight.word(task.wrapping_sub(distance.into()))?.wrapping_add(tag.into());
+                    Words { start: Some(start).filter(|start| is_address(*start))?, ..FEW }
+                }
+                Attributes::Within => return None,
+            };
+            self.task_in(layout, attributes, chain).map(|(task, _)| task)
+        }
+    }
+
+    /// What is known of a task by its fields, if its coroutine is among them; also the address of that field.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn task_in(&self, layout: &Layout, fields: Words, chain: &Chain<'_>) -> Option<(Task, u64)> {
+        let places =
+            (0..fields.count.min(FEW.count)).map(|index| fields.start.wrapping_add(index.wrapping_mul(fields.stride)));
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let (at, root) = places.clone().find_map(|at| {
+                let coroutine = Straight.word(at).filter(|object| is_address(*object))?;
                 let frame = match layout.tasks.frame {
-                    GeneratorFrame::Pointer(at) => Straight.word(coroutine.wrapping_add(at.into()))?,
+                    // It may be any object.
+                    GeneratorFrame::Pointer(at) => Guarded.word(coroutine.wrapping_add(at.into()))?,
                     GeneratorFrame::Within(at) => coroutine.wrapping_add(at.into()),
                 };
                 let (root, _) = chain.oldest_first().find(|(_, link)| link.address == frame && link.code != 0)?;
-                let name = self.name_at(task.wrapping_add(at).wrapping_add(8))?;
-                self.coroutine.store(at, Ordering::Relaxed);
-                self.task_type.store(kind, Ordering::Relaxed);
-                Some(Task { root, name })
-            }
-        })
+                Some((at, root))
+            })?;
+            // The attributes of a class that is written in Python are in the order in which they were set; the first text is
+            // its name (`Task.__init__`, Lib/asyncio/tasks.py).
+            let is_text = |name: &TaskName| matches!(name, TaskName::Text(_));
+            let name = self.name_at(at.wrapping_add(8));
+            let name = name.or_else(|| places.clone().filter_map(|at| self.name_at(at)).find(is_text))?;
+            Some((Task { root, name }, at))
+        }
     }
 
     /// # Safety

@@ -137,6 +137,25 @@ pub struct Tasks {
     pub current: CurrentTask,
     /// Where a coroutine has its frame.
     pub frame: GeneratorFrame,
+    /// Where a task of a class that is written in Python has its attributes.
+    pub attributes: Attributes,
+}
+
+/// Where an instance of a class has the values of its attributes.
+#[derive(Clone, Copy, Debug)]
+pub enum Attributes {
+    /// In a dictionary, whose place the class knows.
+    InDictionary,
+    /// Where a word leads that lies so many bytes before the object; what is added to it (Include/internal/pycore_object.h,
+    /// `_PyObject_ValuesPointer` of 3.11, `_PyDictOrValues_GetValues` of 3.12).
+    Before {
+        /// In bytes.
+        distance: u8,
+        /// In bytes.
+        tag: u8,
+    },
+    /// Behind its other fields, in the object (`_PyObject_InlineValues`, 3.13).
+    Within,
 }
 
 /// Where asyncio keeps the task that runs.

@@ -1,7 +1,8 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
 use super::{
-    Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text,
+    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest,
+    Tasks, Text,
 };
 use crate::wire::LineTableFormat;
 
@@ -29,7 +30,11 @@ pub const LAYOUT: Layout = Layout {
         thread_id: Some(152),
     },
     context: 224,
-    tasks: Tasks { current: CurrentTask::InDictionary, frame: GeneratorFrame::Within(80) },
+    tasks: Tasks {
+        current: CurrentTask::InDictionary,
+        frame: GeneratorFrame::Within(80),
+        attributes: Attributes::Before { distance: 32, tag: 0 },
+    },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

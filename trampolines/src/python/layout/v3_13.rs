@@ -2,8 +2,8 @@
 //! Include/cpython/pystate.h of 3.13.0.
 
 use super::{
-    Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest, Recursion,
-    Tasks, Text,
+    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest,
+    Recursion, Tasks, Text,
 };
 use crate::wire::LineTableFormat;
 
@@ -31,7 +31,11 @@ pub const LAYOUT: Layout = Layout {
         thread_id: None,
     },
     context: 208,
-    tasks: Tasks { current: CurrentTask::InDictionary, frame: GeneratorFrame::Within(72) },
+    tasks: Tasks {
+        current: CurrentTask::InDictionary,
+        frame: GeneratorFrame::Within(72),
+        attributes: Attributes::Within,
+    },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: Some(Recursion { remaining: 52, python_limit: 48 }),
 };

@@ -2,7 +2,8 @@
 //! 3.15.2.
 
 use super::{
-    Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text,
+    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest,
+    Tasks, Text,
 };
 use crate::wire::LineTableFormat;
 
@@ -30,7 +31,11 @@ pub const LAYOUT: Layout = Layout {
         thread_id: None,
     },
     context: 232,
-    tasks: Tasks { current: CurrentTask::InThreadState, frame: GeneratorFrame::Within(72) },
+    tasks: Tasks {
+        current: CurrentTask::InThreadState,
+        frame: GeneratorFrame::Within(72),
+        attributes: Attributes::Within,
+    },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

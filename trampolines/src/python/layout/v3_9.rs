@@ -1,6 +1,8 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
-use super::{Border, Code, CurrentTask, Frame, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text};
+use super::{
+    Attributes, Border, Code, CurrentTask, Frame, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text,
+};
 use crate::wire::LineTableFormat;
 
 pub const LAYOUT: Layout = Layout {
@@ -27,7 +29,11 @@ pub const LAYOUT: Layout = Layout {
         thread_id: Some(176),
     },
     context: 240,
-    tasks: Tasks { current: CurrentTask::InDictionary, frame: GeneratorFrame::Pointer(16) },
+    tasks: Tasks {
+        current: CurrentTask::InDictionary,
+        frame: GeneratorFrame::Pointer(16),
+        attributes: Attributes::InDictionary,
+    },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };
