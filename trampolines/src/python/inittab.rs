@@ -7,6 +7,7 @@
 //! That module is [`EARLY`], or [`LATE`] where CPython's own support for perf comes first. A module of our own can be added.
 
 use super::code_object::type_of;
+use super::definitions::{ModuleDefinition, PY_MOD_EXEC, Slot};
 use super::refusal::Refusal;
 use super::symbols::Object;
 use crate::lock::Once;
@@ -76,37 +77,6 @@ pub fn wrap(on_start: fn(), late: bool, added: Option<(&'static CStr, Initialize
     Ok(())
 }
 
-/// `PyModuleDef` (Include/moduleobject.h).
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct ModuleDefinition {
-    base: ModuleDefinitionBase,
-    name_doc_size_methods: [usize; 4],
-    slots: *const Slot,
-    traverse_clear_free: [usize; 3],
-}
-
-/// `PyModuleDef_Base`: an object's head, and three words.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct ModuleDefinitionBase {
-    references: isize,
-    kind: *mut Object,
-    init_index_copy: [usize; 3],
-}
-
-const _: () = assert!(size_of::<ModuleDefinition>() == 104);
-
-/// `PyModuleDef_Slot`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Slot {
-    slot: c_int,
-    value: *const c_void,
-}
-
-/// `Py_mod_exec` (Include/moduleobject.h).
-const PY_MOD_EXEC: c_int = 2;
 /// The most slots that the module's definition may have; it has about four.
 const MOST_SLOTS: usize = 32;
 

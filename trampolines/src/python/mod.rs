@@ -5,6 +5,7 @@ mod check;
 mod code_object;
 mod codes;
 mod current;
+mod definitions;
 mod dict;
 mod hook;
 mod hook_code;

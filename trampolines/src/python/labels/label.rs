@@ -7,13 +7,11 @@
 //! All functions are called by CPython, with the interpreter's lock held and the arguments that their kind of slot or method
 //! has (documentation of the C API, "Type Object Structures", "Common Object Structures").
 
-use super::super::code_object::{field, own_utf8, type_of};
+use super::super::code_object::{field, type_of};
 use super::super::symbols::Object;
 use super::blocks::{self, Block};
 use super::{Interpreter, PYTHON, Python, SCOPES};
-use crate::context::{Opened, Pairs, ScopeNumber};
-use crate::sys::Text;
-use core::ffi::CStr;
+use crate::context::{Opened, ScopeNumber};
 use core::mem::offset_of;
 use core::ptr;
 
@@ -47,9 +45,6 @@ pub const NUMBER: usize = offset_of!(Label, number);
 /// So many labels around one are flattened into one: a task that makes the next one within a block, and so on, would have
 /// more and more of them.
 const DEEPEST: u32 = 16;
-
-/// What stands for a text that is none, or that has surrogates without partners.
-const NOT_UNICODE: &CStr = c"?";
 
 impl Python {
     /// A new reference to `None`.
@@ -148,80 +143,6 @@ impl Python {
                 next = (*next).around.cast();
             }
         }
-    }
-
-    /// The text of labels.
-    ///
-    /// # Safety
-    /// See the module; no error is set. The dictionary is a label's.
-    unsafe fn pairs(&self, labels: *mut Object) -> Pairs {
-        let mut pairs = Pairs::new();
-        let (mut position, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the dictionary is not changed meanwhile; keys and values are borrowed from it.
-        unsafe {
-            while (self.symbols.dict_next)(labels, &mut position, &mut key, &mut value) != 0 {
-                let key = own_utf8(&self.symbols, key).unwrap_or(NOT_UNICODE.to_bytes());
-                if type_of(value) == self.symbols.text_type {
-                    pairs.push(key, own_utf8(&self.symbols, value).unwrap_or(NOT_UNICODE.to_bytes()));
-                    continue;
-                }
-                let number = (self.symbols.long_value)(value);
-                if number == -1 && !(self.symbols.error_occurred)().is_null() {
-                    (self.symbols.error_clear)();
-                }
-                let number: Text<24> = Text::format(format_args!("{number}"));
-                pairs.push(key, number.as_bytes());
-            }
-        }
-        pairs
-    }
-
-    /// Has all values be texts or whole numbers that fit into a word. `str` gives their texts; one that fails is `?`.
-    ///
-    /// # Safety
-    /// See the module; no error is set. The dictionary is ours alone.
-    unsafe fn make_plain(&self, labels: *mut Object) -> bool {
-        let (mut position, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
-        // SAFETY: values of keys that are there may be replaced while the dictionary is gone through.
-        unsafe {
-            while (self.symbols.dict_next)(labels, &mut position, &mut key, &mut value) != 0 {
-                let kind = type_of(value);
-                if kind == self.symbols.text_type || (kind == self.symbols.int_type && self.fits(value)) {
-                    continue;
-                }
-                let mut text = (self.labels.to_text)(value);
-                if !text.is_null() && type_of(text) != self.symbols.text_type {
-                    // What derives from a text may refer to anything.
-                    (self.symbols.release)(text);
-                    text = ptr::null_mut();
-                }
-                if text.is_null() {
-                    (self.symbols.error_clear)();
-                    text = (self.labels.new_text)(NOT_UNICODE.as_ptr());
-                }
-                let is_set = !text.is_null() && (self.labels.set_item)(labels, key, text) == 0;
-                if !text.is_null() {
-                    (self.symbols.release)(text);
-                }
-                if !is_set {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// # Safety
-    /// See the module; no error is set. The object is an int.
-    unsafe fn fits(&self, number: *mut Object) -> bool {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            if (self.symbols.long_value)(number) != -1 || (self.symbols.error_occurred)().is_null() {
-                return true;
-            }
-            (self.symbols.error_clear)();
-        }
-        false
     }
 
     /// All labels that a sample would have now: a new dictionary.

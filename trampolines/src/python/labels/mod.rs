@@ -2,6 +2,7 @@
 //!
 //! - [`module`]: its definition: what Python sees.
 //! - [`label`]: `_pronk.label`, whose `with` block is a scope ([`crate::context`]) of the frame that has the block.
+//! - [`values`]: what labels can have for values.
 //! - [`blocks`]: which frame that is.
 //! - [`inherited`]: what a task starts with: the scopes that were around where its `contextvars.Context` was copied.
 //!
@@ -12,6 +13,7 @@ mod blocks;
 mod inherited;
 mod label;
 mod module;
+mod values;
 
 use super::inittab::Initialize;
 use super::layout::Layout;

@@ -1,95 +1,19 @@
 //! The module's definition.
 //!
 //! # Safety
-//! The structures are CPython's (Include/moduleobject.h, Include/methodobject.h, Include/object.h of the stable ABI). They
-//! stay for good, and CPython changes nothing but the head of the module's definition, with its lock held.
+//! The definitions stay for good, and CPython changes nothing but the head of the module's, with its lock held.
 
+use super::super::definitions::{
+    FIRST_WITH_INTERPRETERS, Given, LAST_METHOD, LAST_SLOT, METH_FASTCALL, METH_NOARGS, METH_O, Method,
+    ModuleDefinition, PER_INTERPRETER, PY_MOD_EXEC, PY_MOD_MULTIPLE_INTERPRETERS, PY_TP_DEALLOC, PY_TP_DOC,
+    PY_TP_METHODS, PY_TP_NEW, PY_TPFLAGS_DEFAULT, Slot, TypeDefinition, method, slot,
+};
 use super::super::symbols::Object;
 use super::inherited::ContextVariables;
 use super::label::{self, SIZE};
 use super::{CONTEXT_VARIABLES, Interpreter, PYTHON, blocks};
-use core::cell::UnsafeCell;
-use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use core::ffi::{c_int, c_void};
 use core::ptr;
-
-/// What is handed to CPython by its address.
-struct Given<T>(UnsafeCell<T>);
-
-// SAFETY: see the module.
-unsafe impl<T> Sync for Given<T> {}
-
-impl<T> Given<T> {
-    const fn new(value: T) -> Given<T> {
-        Given(UnsafeCell::new(value))
-    }
-}
-
-/// `PyModuleDef`.
-#[repr(C)]
-struct ModuleDefinition {
-    references: isize,
-    kind: *mut Object,
-    init_index_copy: [usize; 3],
-    name: *const c_char,
-    doc: *const c_char,
-    size: isize,
-    methods: *const Method,
-    slots: *const Slot,
-    traverse_clear_free: [usize; 3],
-}
-
-/// `PyMethodDef`.
-#[repr(C)]
-struct Method {
-    name: *const c_char,
-    function: *const c_void,
-    flags: c_int,
-    doc: *const c_char,
-}
-
-/// `PyModuleDef_Slot`, `PyType_Slot`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Slot {
-    slot: c_int,
-    value: *const c_void,
-}
-
-/// `PyType_Spec`.
-#[repr(C)]
-struct TypeDefinition {
-    name: *const c_char,
-    size: c_int,
-    item_size: c_int,
-    flags: c_uint,
-    slots: *const Slot,
-}
-
-const METH_NOARGS: c_int = 0x4;
-const METH_O: c_int = 0x8;
-const METH_FASTCALL: c_int = 0x80;
-const PY_TPFLAGS_DEFAULT: c_uint = 1 << 18;
-const PY_MOD_EXEC: c_int = 2;
-/// From 3.12 on: with `PY_MOD_PER_INTERPRETER_GIL_SUPPORTED`.
-const PY_MOD_MULTIPLE_INTERPRETERS: c_int = 3;
-const PER_INTERPRETER: *const c_void = ptr::without_provenance(2);
-const FIRST_WITH_INTERPRETERS: u8 = 12;
-/// Numbers of slots (Include/typeslots.h).
-const PY_TP_DEALLOC: c_int = 52;
-const PY_TP_DOC: c_int = 56;
-const PY_TP_METHODS: c_int = 64;
-const PY_TP_NEW: c_int = 65;
-
-const fn method(name: &'static CStr, function: *const c_void, flags: c_int, doc: &'static CStr) -> Method {
-    Method { name: name.as_ptr(), function, flags, doc: doc.as_ptr() }
-}
-
-const fn slot(slot: c_int, value: *const c_void) -> Slot {
-    Slot { slot, value }
-}
-
-const LAST_METHOD: Method = Method { name: ptr::null(), function: ptr::null(), flags: 0, doc: ptr::null() };
-const LAST_SLOT: Slot = slot(0, ptr::null());
 
 static LABEL_METHODS: Given<[Method; 3]> = Given::new([
     method(c"__enter__", label::enter as *const c_void, METH_NOARGS, c"Opens the block."),
