@@ -6,7 +6,7 @@
 mod common;
 
 use common::python::fixture;
-use common::signal::{Program, Sampled, last_name, on_each_version};
+use common::signal::{Program, Sampled, interpreters, last_name, on_each_version};
 use common::text;
 use pronk_bench::interpreter::Interpreter;
 use pronk_symbolizer::profile::{ContextId, Profile};
@@ -26,7 +26,7 @@ fn samples() -> u64 {
 /// A program of these tests, with the package `pronk`.
 fn program<'a>(interpreter: &'a Interpreter, file: &str, arguments: &[&str]) -> Program<'a> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../python");
-    Program::at(interpreter, fixture("labels").join(file), arguments).env("PYTHONPATH", package)
+    Program::at(interpreter, fixture("labels").join(file), arguments).importing_from(package)
 }
 
 /// The labels that a function's name says, such as `must__a_1__b_x`.
@@ -105,6 +105,40 @@ fn samples_have_the_task_that_runs() {
     check_many("tasks.py", task_said_by, task_of);
 }
 
+/// Checks the tasks of a program that needs a package, where that is there.
+fn check_with_package(package: &str, file: &str, arguments: &[&str]) {
+    on_each_version(|interpreter| {
+        let Some(program) = program(interpreter, file, arguments).with_package(package) else { return };
+        let sampled = program.sampled(&["-F", &FREQUENCY.to_string()]);
+        sampled.stdout();
+        assert!(check(&sampled, task_said_by, task_of) > 100, "{}", sampled.who);
+    });
+}
+
+#[test]
+fn tasks_of_trio() {
+    check_with_package("trio", "other_tasks.py", &["trio", "0.003"]);
+}
+
+#[test]
+fn greenlets_that_are_named() {
+    check_with_package("greenlet", "other_tasks.py", &["greenlets", "0.003"]);
+}
+
+#[test]
+fn tasks_that_uvloop_runs() {
+    check_with_package("uvloop", "tasks.py", &["0", "0.002", "uvloop"]);
+}
+
+#[test]
+fn blocks_that_are_tasks() {
+    on_each_version(|interpreter| {
+        let sampled = program(interpreter, "other_tasks.py", &["blocks", "0.003"]).sampled(&["-F", "5000"]);
+        sampled.stdout();
+        assert!(check(&sampled, task_said_by, task_of) > 40, "{}", sampled.who);
+    });
+}
+
 #[test]
 fn stubs_change_nothing_about_labels() {
     on_each_version(|interpreter| {
@@ -165,4 +199,33 @@ struct Truth {
     task: HashMap<String, f64>,
     tenant: HashMap<String, f64>,
     total: f64,
+}
+
+#[test]
+fn values_without_end_do_not_fill_memory() {
+    on_each_version(|interpreter| {
+        let sampled = program(interpreter, "values.py", &["300000", "0"]).sampled(&["-F", "1000"]);
+        let grown: u64 = sampled.stdout().trim().parse().unwrap();
+        // Python's own numbers are a few KiB more.
+        assert!(grown < 4 << 10, "{}: the program grew by {grown} KiB", sampled.who);
+        assert_eq!(sampled.profile.quality.unrecorded_scopes, 0, "{}", sampled.who);
+    });
+}
+
+#[test]
+fn values_beyond_the_limit_are_counted_as_others() {
+    /// `MOST_VALUES` of the sampler.
+    const MOST_VALUES: usize = 10_000;
+    let interpreter = interpreters().last().unwrap();
+    let program = program(interpreter, "values.py", &["13000", "0.0002"]);
+    let sampled = program.sampled(&["-F", "20000"]);
+    let samples = samples_by(&sampled, |profile, context| labels_of(profile, context).remove("number"));
+    let folded = sampled.profile.quality.folded_values;
+    match samples.len() {
+        values if values <= MOST_VALUES => eprintln!("SKIPPED: this machine is too slow for so many values: {values}"),
+        values => {
+            assert_eq!(values, MOST_VALUES + 1, "{}", sampled.who);
+            assert!(folded > 0 && samples["other"] == folded, "{}: {folded} of {samples:?}", sampled.who);
+        }
+    }
 }

@@ -105,7 +105,7 @@ fn tasks_of_asyncio() {
 fn check_with_package(package: &str, way: &str) {
     let mut checked = 0;
     for interpreter in interpreters().into_iter().flatten() {
-        let Some(directory) = std::env::var_os("PRONK_TEST_GREENLETS") else { break };
+        let Some(directory) = std::env::var_os("PRONK_TEST_PACKAGES") else { break };
         let packages = PathBuf::from(directory).join(format!("3.{}", interpreter.python.minor));
         let mut there = Command::new(&interpreter.path);
         if !run(there.args(["-c", &format!("import {package}")]).env("PYTHONPATH", &packages)).status.success() {
@@ -123,7 +123,7 @@ fn check_with_package(package: &str, way: &str) {
         checked += 1;
     }
     if checked == 0 {
-        eprintln!("SKIPPED: no interpreter has {package} (PRONK_TEST_GREENLETS names a directory with 3.N/{package})");
+        eprintln!("SKIPPED: no interpreter has {package} (PRONK_TEST_PACKAGES names a directory with 3.N/{package})");
     }
 }
 

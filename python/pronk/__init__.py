@@ -11,11 +11,13 @@ next to nothing.
 
 import functools
 import inspect
+import sys
+import weakref
 
 try:
-    from _pronk import label, labels
+    from _pronk import label, labels, task
 except ImportError:
-    from pronk._nothing import label, labels
+    from pronk._nothing import label, labels, task
 else:
     import contextlib
     import _pronk
@@ -24,7 +26,9 @@ else:
     _pronk.pass_over(contextlib.__dict__)
     del contextlib, _pronk
 
-__all__ = ["Snapshot", "inherit", "label", "labeled", "labels", "set_task_name", "snapshot"]
+__all__ = [
+    "Snapshot", "inherit", "label", "labeled", "labels", "set_task_name", "snapshot", "task", "trio_instrument",
+]
 
 
 def labeled(**values):
@@ -123,20 +127,49 @@ def inherit(target):
 
 def set_task_name(name):
     """Names the task that runs: of asyncio, or of trio. Without one it does nothing."""
-    import sys
-
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            task = None
-        if task is not None:
-            task.set_name(name)
-            return
     trio = sys.modules.get("trio")
-    if trio is not None:
-        try:
-            trio.lowlevel.current_task().name = name
-        except RuntimeError:
-            pass
+    try:
+        current = asyncio and asyncio.current_task()
+    except RuntimeError:
+        current = None
+    if current is not None:
+        current.set_name(name)
+        return
+    try:
+        current = trio and trio.lowlevel.current_task()
+    except RuntimeError:
+        current = None
+    if current is not None:
+        current.name = name
+        _name_trio_task(current)
+
+
+#: What names each task of trio, by the task, as long as it lives.
+_trio_tasks = weakref.WeakKeyDictionary()
+
+
+def _name_trio_task(current):
+    before = _trio_tasks.pop(current, None)
+    if before is not None:
+        before.__exit__(None, None, None)
+    _trio_tasks[current] = task(str(current.name), current.coro)
+
+
+def trio_instrument():
+    """An instrument for `trio.run`, with which samples know the tasks of trio by their names.
+
+    trio.run(main, instruments=[pronk.trio_instrument()])
+    """
+    import trio
+
+    class Tasks(trio.abc.Instrument):
+        def task_spawned(self, task):
+            _name_trio_task(task)
+
+        def task_exited(self, task):
+            named = _trio_tasks.pop(task, None)
+            if named is not None:
+                named.__exit__(None, None, None)
+
+    return Tasks()

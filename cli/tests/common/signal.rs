@@ -18,8 +18,8 @@ const AT_ONCE: usize = 2;
 /// The same order of sets each time, and nothing left behind.
 const ENVIRONMENT: [(&str, &str); 2] = [("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")];
 
-/// A directory with greenlet for each version, such as `3.12/greenlet`.
-const GREENLETS_ENV: &str = "PRONK_TEST_GREENLETS";
+/// A directory with packages for each version, such as `3.12/greenlet`.
+const PACKAGES_ENV: &str = "PRONK_TEST_PACKAGES";
 
 /// One interpreter of each version that this machine has. The signal engine needs no permission.
 pub fn interpreters() -> &'static [Interpreter] {
@@ -87,16 +87,27 @@ impl<'a> Program<'a> {
         self
     }
 
-    /// The same with greenlet to import. `None`, said loudly, where it is not there.
-    pub fn with_greenlet(self) -> Option<Program<'a>> {
+    /// The same with one more directory to import from.
+    pub fn importing_from(mut self, directory: PathBuf) -> Program<'a> {
+        let name = OsString::from("PYTHONPATH");
+        let before = self.environment.iter().position(|(known, _)| *known == name);
+        let before = before.map(|at| self.environment.swap_remove(at).1);
+        let paths = before.iter().flat_map(std::env::split_paths).chain([directory]);
+        let paths = std::env::join_paths(paths.collect::<Vec<_>>()).unwrap();
+        self.environment.push((name, paths));
+        self
+    }
+
+    /// The same with a package to import that is not CPython's. `None`, said loudly, where it is not there.
+    pub fn with_package(self, package: &str) -> Option<Program<'a>> {
         let version = format!("3.{}", self.interpreter.python.minor);
-        let directory = std::env::var_os(GREENLETS_ENV).map(|directory| PathBuf::from(directory).join(version));
-        match directory.filter(|directory| directory.join("greenlet").exists()) {
-            Some(directory) => Some(self.env("PYTHONPATH", directory)),
+        let directory = std::env::var_os(PACKAGES_ENV).map(|directory| PathBuf::from(directory).join(version));
+        match directory.filter(|directory| directory.join(package).exists()) {
+            Some(directory) => Some(self.importing_from(directory)),
             None => {
                 // Not by eprintln!: the test harness would keep it to itself unless a test fails.
                 use std::io::Write;
-                let _ = writeln!(std::io::stderr(), "SKIPPED: no greenlet for {} in {GREENLETS_ENV}", self.interpreter);
+                let _ = writeln!(std::io::stderr(), "SKIPPED: no {package} for {} in {PACKAGES_ENV}", self.interpreter);
                 None
             }
         }

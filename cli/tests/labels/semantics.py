@@ -13,27 +13,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pronk
+from burning import burner
 
 #: How long each call burns, in seconds.
 SECONDS = float(sys.argv[2])
-MADE = {}
 
 
 def burn(**labels):
     """Burns time, in a function whose name says which labels its samples have."""
     name = "must" + "".join(f"__{key}_{value}" for key, value in sorted(labels.items()))
-    if name not in MADE:
-        source = f"""
-def {name}():
-    until = clock() + seconds
-    while clock() < until:
-        for _ in range(50):
-            pass
-"""
-        names = {"clock": time.thread_time, "seconds": SECONDS}
-        exec(source, names)
-        MADE[name] = names[name]
-    MADE[name]()
+    burner(name, SECONDS)()
     found = {key: str(value) for key, value in pronk.labels().items()}
     if "_pronk" in sys.modules:
         assert found == {key: str(value) for key, value in labels.items()}, (found, labels)

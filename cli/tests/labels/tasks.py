@@ -9,26 +9,15 @@ import threading
 import time
 
 import pronk
+from burning import burner
 
 SECONDS = float(sys.argv[2])
-MADE = {}
 
 
 def burn(task=""):
     """Burns time, in a function whose name says which task runs it."""
     name = "task__" + task
-    if name not in MADE:
-        source = f"""
-def {name}():
-    until = clock() + seconds
-    while clock() < until:
-        for _ in range(50):
-            pass
-"""
-        names = {"clock": time.thread_time, "seconds": SECONDS}
-        exec(source, names)
-        MADE[name] = names[name]
-    MADE[name]()
+    burner(name, SECONDS)()
 
 
 def named(coroutine, name):
@@ -184,27 +173,20 @@ def run(scenario, loop):
     loop(main())
 
 
-def uvloop_if_there():
+def run_with_uvloop(main):
+    import uvloop
+
+    loop = uvloop.new_event_loop()
     try:
-        import uvloop
-    except ImportError:
-        return []
-    print("uvloop")
-
-    def run_with_it(main):
-        loop = uvloop.new_event_loop()
-        try:
-            loop.run_until_complete(main)
-        finally:
-            loop.run_until_complete(loop.shutdown_default_executor())
-            loop.close()
-
-    return [run_with_it]
+        loop.run_until_complete(main)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
 
 
 def main(seconds):
     until = time.monotonic() + seconds
-    loops = [asyncio.run] + uvloop_if_there()
+    loops = [run_with_uvloop if "uvloop" in sys.argv else asyncio.run]
     scenarios = [many, given_numbers, own_tasks, python_tasks, failing, eager]
     while True:
         for loop in loops:

@@ -212,7 +212,7 @@ impl Walker {
     /// # Safety
     /// The thread state is the calling thread's own, which is in no signal handler and holds the interpreter's lock.
     pub unsafe fn frames(&self, thread: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let Layout { frame: fields, links, .. } = self.layout;
+        let (walker, links) = (*self, &self.layout.links);
         // SAFETY: as promised by the caller: the chain is whole, and stays as it is.
         let word = |address: u64| unsafe { Straight.word(address) }.unwrap_or(0);
         let mut next = match links.newest {
@@ -230,11 +230,22 @@ impl Walker {
                 let owner = |at: u8| unsafe { Straight.byte(at_of(frame, at)) };
                 let is_border = matches!(links.border, Border::Frame(at) if owner(at) >= Some(OWNED_BY_EVALUATOR));
                 if !is_border {
-                    let code = word(at_of(frame, fields.code));
-                    return Some((frame, if fields.code_is_tagged { code & !3 } else { code }));
+                    // SAFETY: as above.
+                    return Some((frame, unsafe { walker.code_of(frame) }));
                 }
             }
         })
+    }
+
+    /// The code object of a frame.
+    ///
+    /// # Safety
+    /// The frame is alive.
+    pub unsafe fn code_of(&self, frame: u64) -> u64 {
+        let fields = &self.layout.frame;
+        // SAFETY: as promised by the caller.
+        let code = unsafe { Straight.word(at_of(frame, fields.code)) }.unwrap_or(0);
+        if fields.code_is_tagged { code & !3 } else { code }
     }
 
     /// A number that tells a code object from another one at the same address.

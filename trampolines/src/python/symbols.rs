@@ -115,4 +115,6 @@ symbols! {
     set_error: unsafe extern "C" fn(*mut Object, *const c_char) = c"PyErr_SetString";
     type_error: *const *mut Object = c"PyExc_TypeError";
     none: *mut Object = c"_Py_NoneStruct";
+    coroutine_type: *mut Object = c"PyCoro_Type";
+    generator_type: *mut Object = c"PyGen_Type";
 }

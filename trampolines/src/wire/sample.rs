@@ -4,6 +4,7 @@
 //! number of frames and the addresses of the stack that are. The first sample of a thread carries everything.
 //! A sample that found no room in the ring was never there: the next one builds on the last one that did.
 
+use core::ffi::CStr;
 use core::mem::size_of;
 
 /// What a record of a ring is about. Readers pass over kinds that they do not know.
@@ -131,6 +132,9 @@ pub const NO_INSTRUCTION: u32 = u32::MAX;
 
 /// What a reader of a ring remembers: how many scopes that were said last.
 pub const REMEMBERED_SCOPES: usize = 1 << 17;
+
+/// The key under which a scope says that its frame is where a task begins, and what the task is called.
+pub const TASK_KEY: &CStr = c"\u{1}task";
 
 /// A block of code with labels: a scope. Behind it come its labels: each key and each value in UTF-8, with a zero behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -306,8 +306,8 @@ impl Assembler {
         let (mut context, mut folded) = (None, 0);
         match merged {
             Some(stack) => {
-                let root = sample.task_root.and_then(|position| thread.replay.code_at(position));
-                (context, folded) = thread.context.sample(sample, root, &process.scopes, &mut self.contexts);
+                let code_at = |position| thread.replay.code_at(position);
+                (context, folded) = thread.context.sample(sample, code_at, &process.scopes, &mut self.contexts);
                 thread.last = (stack, context);
             }
             None => thread.context.forget(),

@@ -2,7 +2,7 @@
 
 use super::records::{RawScope, Sample};
 use crate::recording::{CodeId, Context, ContextId, ContextTable, Task};
-use pronk_trampolines::wire::REMEMBERED_SCOPES;
+use pronk_trampolines::wire::{REMEMBERED_SCOPES, TASK_KEY};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
@@ -10,6 +10,11 @@ use std::rc::Rc;
 const MOST_KEYS: usize = 1_000;
 const MOST_VALUES: usize = 10_000;
 const MOST_CONTEXTS: usize = 1 << 18;
+/// The key of a label that names a task.
+const TASK: &str = match TASK_KEY.to_str() {
+    Ok(key) => key,
+    Err(_) => unreachable!(),
+};
 /// What stands for all others.
 const OTHER: &str = "other";
 
@@ -65,8 +70,9 @@ pub(super) struct ThreadContext {
     frames: Vec<(usize, Labels)>,
     inherits: u64,
     inherited: Labels,
-    /// The task that runs, and the name of the last one that ran.
-    task: Option<Task>,
+    /// The task that runs: its name, and the function in which it began.
+    task: Option<(Rc<str>, Option<CodeId>)>,
+    /// The name of the last task of asyncio that ran.
     task_name: Rc<str>,
     context: Option<ContextId>,
     /// Values of the context that are counted as others.
@@ -79,12 +85,12 @@ impl ThreadContext {
         *self = ThreadContext::default();
     }
 
-    /// The context of the next sample, and how many of its values are counted as others. `root` is the code object of the
-    /// frame in which its task began.
+    /// The context of the next sample, and how many of its values are counted as others. `code_at` gives the code object of a
+    /// frame by the position of its link from the oldest on.
     pub(super) fn sample(
         &mut self,
         sample: &Sample,
-        root: Option<CodeId>,
+        code_at: impl Fn(usize) -> Option<CodeId>,
         scopes: &Scopes,
         contexts: &mut Contexts,
     ) -> (Option<ContextId>, u64) {
@@ -103,21 +109,21 @@ impl ThreadContext {
         if let (Some(_), Some(name)) = (sample.task_root, sample.task_name) {
             self.task_name = String::from_utf8_lossy(name).into();
         }
-        let is_task = |task: &Task| task.root == root && *task.name == *self.task_name;
-        let same_task = match (&self.task, sample.task_root) {
-            (None, None) => true,
-            (Some(task), Some(_)) => is_task(task),
-            _ => false,
-        };
-        if !same_task {
-            self.task = sample.task_root.map(|_| Task { name: String::from(&*self.task_name), root });
+        // Of a task of asyncio and one that the program has named, the inner one runs.
+        let named = self.frames.iter().rev().find_map(|(link, labels)| Some((*link, labels.get(TASK)?.clone())));
+        let of_asyncio = sample.task_root.map(|root| (root, self.task_name.clone()));
+        let task = named.into_iter().chain(of_asyncio).max_by_key(|(root, _)| *root);
+        let task = task.map(|(root, name)| (name, code_at(root)));
+        if task != self.task {
+            self.task = task;
             changed = true;
         }
         if changed {
-            let of_frames = self.frames.iter().flat_map(|(_, labels)| labels);
+            let of_frames = self.frames.iter().flat_map(|(_, labels)| labels).filter(|(key, _)| &***key != TASK);
             let labels: Labels =
                 self.inherited.iter().chain(of_frames).map(|(key, value)| (key.clone(), value.clone())).collect();
-            (self.context, self.folded) = contexts.of(labels, self.task.clone());
+            let task = self.task.clone().map(|(name, root)| Task { name: String::from(&*name), root });
+            (self.context, self.folded) = contexts.of(labels, task);
         }
         (self.context, self.folded)
     }

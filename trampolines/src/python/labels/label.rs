@@ -34,7 +34,9 @@ pub struct Label {
     /// Its scope, as [`ScopeNumber::raw`] has it.
     number: u32,
     /// Whether it was ever entered.
-    entered: bool,
+    pub entered: bool,
+    /// Whether it names a task, and so is inherited by nobody.
+    pub is_task: bool,
 }
 
 /// The size of the object.
@@ -56,7 +58,7 @@ impl Python {
 
     /// # Safety
     /// See the module. The dictionary's reference is given away.
-    unsafe fn new_label(&self, kind: *mut Object, labels: *mut Object) -> *mut Label {
+    pub unsafe fn new_label(&self, kind: *mut Object, labels: *mut Object) -> *mut Label {
         // SAFETY: the type makes objects of this size, filled with zeros behind the head.
         unsafe {
             let label = (self.labels.allocate)(kind, 0).cast::<Label>();
@@ -161,7 +163,7 @@ impl Python {
                 let scopes = self.walker.frames(state).filter_map(|(frame, code)| SCOPES.newest_on(frame, code));
                 for number in scopes.flat_map(|newest| SCOPES.outward(Some(newest))) {
                     let label = SCOPES.object(number) as *mut Label;
-                    if !label.is_null() && (self.labels.merge_dict)(all, (*label).labels, 0) != 0 {
+                    if !label.is_null() && !(*label).is_task && (self.labels.merge_dict)(all, (*label).labels, 0) != 0 {
                         (self.symbols.error_clear)();
                     }
                 }
@@ -255,6 +257,7 @@ unsafe fn entered_by(python: &Python, this: *mut Label) -> *mut Label {
                     return copy;
                 }
                 (*copy).origin = this.cast();
+                (*copy).is_task = (*this).is_task;
                 copy
             }
         };
@@ -265,7 +268,7 @@ unsafe fn entered_by(python: &Python, this: *mut Label) -> *mut Label {
 
 /// # Safety
 /// See the module.
-unsafe fn open(python: &Python, interpreter: &Interpreter, label: *mut Label, block: &Block) {
+pub unsafe fn open(python: &Python, interpreter: &Interpreter, label: *mut Label, block: &Block) {
     // SAFETY: see the module.
     unsafe {
         let mut around = python.label_around(interpreter);
@@ -283,7 +286,7 @@ unsafe fn open(python: &Python, interpreter: &Interpreter, label: *mut Label, bl
         if (*label).number == 0 && !(*label).origin.is_null() {
             // Without a scope nobody would find the copy again.
             (python.symbols.release)(label.cast());
-        } else if !block.yields {
+        } else if !block.yields && !(*label).is_task {
             python.set_around(interpreter, label.cast());
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`module`]: its definition: what Python sees.
 //! - [`label`]: `_pronk.label`, whose `with` block is a scope ([`crate::context`]) of the frame that has the block.
+//! - [`task`]: `_pronk.task`, for tasks of other libraries than asyncio.
 //! - [`values`]: what labels can have for values.
 //! - [`blocks`]: which frame that is.
 //! - [`inherited`]: what a task starts with: the scopes that were around where its `contextvars.Context` was copied.
@@ -13,6 +14,7 @@ mod blocks;
 mod inherited;
 mod label;
 mod module;
+mod task;
 mod values;
 
 use super::inittab::Initialize;

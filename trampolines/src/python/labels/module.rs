@@ -11,7 +11,7 @@ use super::super::definitions::{
 use super::super::symbols::Object;
 use super::inherited::ContextVariables;
 use super::label::{self, SIZE};
-use super::{CONTEXT_VARIABLES, Interpreter, PYTHON, blocks};
+use super::{CONTEXT_VARIABLES, Interpreter, PYTHON, blocks, task};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
@@ -37,8 +37,9 @@ static LABEL: Given<TypeDefinition> = Given::new(TypeDefinition {
     slots: LABEL_SLOTS.0.get().cast(),
 });
 
-static METHODS: Given<[Method; 3]> = Given::new([
+static METHODS: Given<[Method; 4]> = Given::new([
     method(c"labels", labels as *const c_void, METH_NOARGS, c"The labels that a sample would have now."),
+    method(c"task", task::task as *const c_void, METH_FASTCALL, c"A block, or a coroutine, that is a task."),
     method(
         c"pass_over",
         pass_over as *const c_void,
