@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import sys
@@ -45,6 +46,40 @@ def blocks():
     with pronk.label(a=1, b=2), pronk.label(b=3):
         burn(a=1, b=3)
     burn()
+
+
+class Loud:
+    """An object whose text is made by Python code."""
+
+    def __str__(self):
+        with pronk.label(inside=1):
+            return "loud"
+
+
+class Failing:
+    def __str__(self):
+        raise ValueError
+
+
+def values():
+    given = {"a": 1, "b": Loud(), "c": None, "d": 1.5, "e": 2**100, "f": Failing(), "g": "x" * 1000, "h": "\udc80"}
+    before = dict(given)
+    with pronk.label(**given):
+        found = pronk.labels()
+    # What is given is as it was.
+    assert given == before
+    as_text = {"b": "loud", "c": "None", "d": "1.5", "e": str(2**100), "f": "?"}
+    assert found in ({}, {**before, **as_text}), found
+    label = functools.partial(pronk.label, a=1)
+    for _ in range(2):
+        with label(), label(b="x"):
+            burn(a=1, b="x")
+    try:
+        pronk.label(1)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("a label without a name")
 
 
 def recursion(depth=3):
@@ -413,7 +448,7 @@ def forks():
 
 
 SYNCHRONOUS = [
-    blocks, recursion, one_label_many_times, exceptions, exit_stacks, generators, generators_that_are_ended, delegation,
+    blocks, values, recursion, one_label_many_times, exceptions, exit_stacks, generators, generators_that_are_ended, delegation,
     decorated, threads, snapshots, many_threads, generators_between_threads,
 ]
 ASYNCHRONOUS = [awaits, tasks, generations, cancellation, callbacks, eager]
