@@ -5,7 +5,7 @@ mod selection;
 pub use selection::{Grouping, Samples, Selection};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pronk_sampler::EngineChoice;
+use pronk_sampler::{EngineChoice, LabelVariable};
 use pronk_symbolizer::profile::{self, NativeFrames};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -94,6 +94,10 @@ pub struct RecordArguments {
     /// When functions run through their stubs
     #[arg(long, value_enum, default_value_t = Stubs::Auto)]
     pub stubs: Stubs,
+
+    /// Have the value of this context variable as a label (KEY=MODULE.NAME names the label); may be repeated
+    #[arg(long, value_name = "MODULE.NAME")]
+    pub label_var: Vec<LabelVariable>,
 
     /// The command to run, and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]

@@ -140,6 +140,20 @@ fn blocks_that_are_tasks() {
 }
 
 #[test]
+fn context_variables_are_labels() {
+    on_each_version(|interpreter| {
+        let names = ["request=app.web.request_id", "__main__.tenant", "__main__.not_a_variable", "not.there.at_all"];
+        let options: Vec<&str> = names.iter().flat_map(|name| ["--label-var", name]).chain(["-F", "5000"]).collect();
+        let sampled = program(interpreter, "variables.py", &["0.004"]).sampled(&options);
+        sampled.stdout();
+        let minus =
+            |labels: Labels| labels.into_iter().map(|(key, value)| (key, value.replace("-5", "minus"))).collect();
+        let checked = check(&sampled, said_by, |profile, context| minus(labels_of(profile, context)));
+        assert!(checked > 300, "{}: {checked}", sampled.who);
+    });
+}
+
+#[test]
 fn stubs_change_nothing_about_labels() {
     on_each_version(|interpreter| {
         let program = program(interpreter, "semantics.py", &["0", "0.002"]);

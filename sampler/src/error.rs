@@ -41,6 +41,17 @@ pub enum Error {
     /// The kernel's part of stacks was asked for, and is not permitted.
     #[error("--kernel needs perf_event_open with the kernel's part of stacks, which is refused: {0}")]
     KernelRefused(String),
+    /// More context variables were to be labels than there can be.
+    #[error("{asked} context variables are to be labels: there can be {limit}, with names of 2,048 bytes together")]
+    TooManyVariables {
+        /// How many were asked for.
+        asked: usize,
+        /// The most that there can be.
+        limit: usize,
+    },
+    /// The perf engine was asked for labels from context variables.
+    #[error("--engine perf does not read context variables: use --engine signal for --label-var")]
+    VariablesOfPerf,
     /// The path of the directory for rings is too long for the agent.
     #[error("the path {} is too long for a session's directory: set TMPDIR to a shorter one", .0.display())]
     DirectoryTooLong(PathBuf),

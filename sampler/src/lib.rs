@@ -14,6 +14,7 @@
 //!     mode: Mode::Cpu,
 //!     kernel: false,
 //!     stubs: None,
+//!     label_variables: Vec::new(),
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
@@ -25,6 +26,7 @@ mod directory;
 mod engine;
 mod error;
 mod files;
+mod label_variable;
 mod launch;
 mod limits;
 mod mappings;
@@ -40,6 +42,7 @@ mod unwind;
 
 pub use directory::SessionDirectory;
 pub use error::Error;
+pub use label_variable::{LabelVariable, NotAVariable};
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
 pub use session::{EngineChoice, Request, Session};

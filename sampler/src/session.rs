@@ -3,6 +3,7 @@
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
+use crate::label_variable::LabelVariable;
 use crate::launch::{Child, Environment};
 use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
@@ -30,6 +31,8 @@ pub struct Request {
     pub kernel: bool,
     /// Whether each function of an interpreter runs through a stub; `None` is as the engine needs it.
     pub stubs: Option<bool>,
+    /// The context variables whose values are labels of samples; needs the signal engine.
+    pub label_variables: Vec<LabelVariable>,
 }
 
 /// How to take samples.

@@ -194,6 +194,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             kernel: false,
             duration: None,
             stubs: None,
+            label_variables: Vec::new(),
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;

@@ -38,6 +38,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         engine: arguments.engine.into(),
         mode: arguments.mode.into(),
         kernel: arguments.kernel,
+        label_variables: arguments.label_var.clone(),
         duration: arguments.duration,
         stubs: match arguments.stubs {
             Stubs::Full => Some(true),

@@ -3,6 +3,7 @@
 use super::{Engine, perf, signal};
 use crate::directory::SessionDirectory;
 use crate::error::Error;
+use crate::label_variable;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
 use pronk_trampolines::wire::{
@@ -56,6 +57,9 @@ impl Plan {
             EngineChoice::Perf => {
                 if request.mode != Mode::Cpu {
                     return Err(Error::ModeOfPerf);
+                }
+                if !request.label_variables.is_empty() {
+                    return Err(Error::VariablesOfPerf);
                 }
                 check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
                 Ok(Plan { frequency, stubs: request.stubs.unwrap_or(true), way: Way::Perf })
@@ -139,6 +143,7 @@ impl Signal {
             } as u32,
             reserved: 0,
             ring_directory,
+            variables: label_variable::to_settings(&request.label_variables)?,
         };
         let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
         written.map_err(Error::system("write"))
@@ -193,6 +198,7 @@ mod tests {
             mode,
             kernel,
             stubs,
+            label_variables: Vec::new(),
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};

@@ -73,6 +73,7 @@ pub fn request(command: Vec<OsString>) -> Request {
         kernel: false,
         duration: None,
         stubs: Some(false),
+        label_variables: Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::task::{self, RunningTask};
 use super::thread::SampledThread;
 use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
-use crate::context::ScopeNumber;
+use crate::context::{Pairs, ScopeNumber};
 use crate::python::{End, Link, Walked};
 use crate::ring::{RingWriter, Room};
 use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
@@ -119,6 +119,8 @@ struct Taken {
     /// The states that were walked.
     states: [Option<u64>; 2],
     inherited: Option<ScopeNumber>,
+    /// The labels from context variables.
+    variables: Pairs,
     task: Option<RunningTask>,
 }
 
@@ -175,6 +177,8 @@ impl Handler<'_> {
         let states = if switching { [None; 2] } else { states };
         // SAFETY: the state is this thread's own, and there is nothing to drop.
         let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
+        // SAFETY: as above.
+        let variables = unsafe { faults::attempt(|| scopes::of_variables(self.capture, states)) }.unwrap_or_default();
         let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
@@ -193,7 +197,7 @@ impl Handler<'_> {
         self.thread.retakes = 0;
         self.thread.account(periods.weight.into());
         let links = (walked.count, known);
-        self.write(&ring, Taken { periods, flags, links, states, inherited, task });
+        self.write(&ring, Taken { periods, flags, links, states, inherited, variables, task });
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
@@ -243,7 +247,7 @@ impl Handler<'_> {
 
     /// Writes the sample, or counts it as lost: then all is as it was.
     fn write(&mut self, ring: &RingWriter, taken: Taken) {
-        let Taken { periods, mut flags, links: (walked, known), states, inherited, task } = taken;
+        let Taken { periods, mut flags, links: (walked, known), states, inherited, variables, task } = taken;
         let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
         let (low, high) = self.thread.stack_bounds;
         let (links, known) = if flags & sample_flags::TORN == 0 { (walked, known) } else { (0, 0) };
@@ -257,6 +261,8 @@ impl Handler<'_> {
         let numbered = self.number_links(ring, new_links);
         let new = self.thread.links.walked().get(..new_links).unwrap_or_default();
         let inherits = numbered.and_then(|()| scopes::say(ring, new, inherited));
+        let said = &mut self.thread.said_variables;
+        let inherits = inherits.and_then(|inherits| scopes::say_variables(ring, &variables, inherits, said));
         let (numbered, inherits) = (numbered.filter(|()| inherits.is_some()), inherits.unwrap_or(0));
 
         let known_stack = (low..high).contains(&pointer);

@@ -36,6 +36,7 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use driver::ThreadDriver;
+use scopes::SaidVariables;
 use thread::SampledThread;
 
 /// The signal. By default it is ignored, so that one that arrives where the handler is not, as in a program that was just
@@ -179,6 +180,7 @@ pub(crate) fn after_fork() {
     sampled.links.forget();
     sampled.anchors.forget();
     sampled.task_name = Text::new();
+    sampled.said_variables = SaidVariables::default();
     sampled.sequence = 0;
     sampled.retakes = 0;
     let Ok(driver) = capture.create_driver() else { return };

@@ -1,7 +1,8 @@
 //! The scopes of a sample: which labels its frames have.
 
+use super::Capture;
 use super::memory::Straight;
-use crate::context::{Said, ScopeNumber};
+use crate::context::{Pairs, Said, ScopeNumber};
 use crate::python::{Layout, Link, SCOPES, inherited_scope};
 use crate::ring::RingWriter;
 use crate::wire::{RingRecord, RingRecordKind, ScopeRecord};
@@ -25,6 +26,45 @@ pub unsafe fn inherited(layout: &Layout, states: [Option<u64>; 2]) -> Option<Sco
     let [Some(state), _] = states else { return None };
     // SAFETY: as promised by the caller.
     unsafe { inherited_scope(&Straight, layout, state) }
+}
+
+/// The labels that context variables give to the calling thread, by its states.
+///
+/// # Safety
+/// As for [`inherited`].
+pub unsafe fn of_variables(capture: &Capture, states: [Option<u64>; 2]) -> Pairs {
+    let [Some(state), _] = states else { return Pairs::new() };
+    let names = capture.settings.variables();
+    // SAFETY: as promised by the caller.
+    unsafe { capture.sampled.variables.labels(&capture.sampled, names, state) }
+}
+
+/// What a thread's last sample had from context variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaidVariables(u64);
+
+/// Says in the ring what context variables have, as a scope that inherits another one, unless the thread's last sample had
+/// the same; returns the serial number of what is inherited then. `None` when the ring has no room.
+pub fn say_variables(ring: &RingWriter, labels: &Pairs, inherits: u64, said: &mut SaidVariables) -> Option<u64> {
+    if labels.as_bytes().is_empty() {
+        return Some(inherits);
+    }
+    let serial = serial_of(labels, inherits);
+    if said.0 != serial {
+        if !write(ring, Said { serial, outer: 0, inherits, labels: labels.as_bytes() }) {
+            return None;
+        }
+        said.0 = serial;
+    }
+    Some(serial)
+}
+
+/// A number for labels that are no block's: above those of all scopes (FNV-1a, 64 bits).
+fn serial_of(labels: &Pairs, inherits: u64) -> u64 {
+    let bytes = labels.as_bytes().iter().copied().chain(inherits.to_ne_bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    hash | 1 << 63
 }
 
 /// Says in the ring what is not known there of the scopes of links, and of the one that is inherited, and returns the

@@ -2,6 +2,7 @@
 
 use super::driver::ThreadDriver;
 use super::links::{KeptLinks, MOST_LINKS};
+use super::scopes::SaidVariables;
 use super::stack::{KEPT_SIZE, KeptStack};
 use crate::python::{Anchors, Link, TEXT_SIZE};
 use crate::stub::thread;
@@ -48,6 +49,8 @@ pub struct SampledThread {
     pub retakes: u32,
     /// The name of the task that the last sample with a task had.
     pub task_name: Text<{ LONGEST_TASK_NAME + 1 }>,
+    /// What the last sample had from context variables.
+    pub said_variables: SaidVariables,
     /// Room for the texts of code objects.
     pub texts: MaybeUninit<[u8; TEXT_SIZE]>,
 }
@@ -107,6 +110,7 @@ impl SampledThread {
                 signals: 0,
                 retakes: 0,
                 task_name: Text::new(),
+                said_variables: SaidVariables::default(),
                 texts: MaybeUninit::uninit(),
             });
         }

@@ -4,6 +4,7 @@
 //! Include/internal/pycore_dict.h from 3.11 on.
 
 use super::layout::Layout;
+use super::text::is_text;
 use crate::capture::memory::Memory;
 
 /// `ma_used`: how many keys there are.
@@ -101,4 +102,44 @@ unsafe fn entries_of(memory: &impl Memory, layout: &Layout, keys: u64) -> Option
         1 => Some((Words { start, stride: 16, count }, 0)),
         _ => None,
     }
+}
+
+/// `md_dict` of `PyModuleObject`.
+const MODULE_DICT: u64 = 16;
+/// How many keys are looked through.
+const MOST_KEYS: usize = 1 << 14;
+
+/// A global variable of a module: by `sys.modules`, the module's name and the variable's.
+///
+/// # Safety
+/// `memory` suits the address, and what it leads to.
+pub unsafe fn global<M: Memory + Copy>(
+    memory: &M,
+    layout: &Layout,
+    modules: u64,
+    module: &[u8],
+    name: &[u8],
+) -> Option<u64> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let module = value_of(memory, layout, modules, module)?;
+        let names = memory.word(module.wrapping_add(MODULE_DICT)).filter(|names| is_address(*names))?;
+        value_of(memory, layout, names, name)
+    }
+}
+
+/// The value of a text in a dictionary.
+///
+/// # Safety
+/// `memory` suits the address, and what the dictionary leads to.
+unsafe fn value_of<M: Memory + Copy>(memory: &M, layout: &Layout, dictionary: u64, key: &[u8]) -> Option<u64> {
+    // SAFETY: as promised by the caller.
+    let mut entries = unsafe { entries(*memory, layout, dictionary) }?.take(MOST_KEYS);
+    let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(memory, &layout.text, entry.0, key);
+    entries.find(is_key).map(|(_, value)| value)
+}
+
+/// Whether a word can be the address of an object.
+pub fn is_address(word: u64) -> bool {
+    (0x1_0000..1 << 47).contains(&word) && word.is_multiple_of(8)
 }

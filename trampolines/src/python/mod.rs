@@ -10,6 +10,7 @@ mod dict;
 mod hook;
 mod hook_code;
 mod inittab;
+mod int;
 mod interpreters;
 mod labels;
 mod layout;
@@ -23,6 +24,7 @@ mod switches;
 mod symbols;
 mod tasks;
 mod text;
+mod variables;
 mod version;
 
 pub use anchors::{Anchors, Known};
@@ -142,6 +144,9 @@ fn on_interpreter_start() {
         unsafe {
             capture.sampled.find_current(&python.symbols);
             capture.sampled.tasks.interpreter_starts(&python.symbols);
+            if capture.settings.variables().next().is_some() {
+                labels::learn_context_variables();
+            }
         }
     }
     // Without a registry there would be no names for the stubs: the program runs as if there were no session.

@@ -6,6 +6,7 @@ use super::links::Walker;
 use super::switches::Switches;
 use super::symbols::Symbols;
 use super::tasks::Tasks;
+use super::variables::Variables;
 use crate::capture::memory::{Guarded, Memory};
 use crate::lock::Once;
 use crate::sys::Refused;
@@ -25,6 +26,8 @@ pub struct Sampled {
     current: Once<Current>,
     /// The tasks that run in its threads.
     pub tasks: Tasks,
+    /// The context variables whose values are labels.
+    pub variables: Variables,
     /// Whether code that exchanges stacks is in the process.
     switches: Switches,
     newest_thread: unsafe extern "C" fn() -> *mut core::ffi::c_void,
@@ -47,6 +50,7 @@ impl Sampled {
             codes: Codes::new()?,
             current: Once::new(),
             tasks: Tasks::new(symbols),
+            variables: Variables::default(),
             switches: Switches::new(),
             newest_thread: symbols.newest_thread,
             is_initialized: symbols.is_initialized,

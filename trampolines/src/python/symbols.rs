@@ -108,6 +108,7 @@ symbols! {
     new_variable: unsafe extern "C" fn(*const c_char, *mut Object) -> *mut Object = c"PyContextVar_New";
     get_variable: unsafe extern "C" fn(*mut Object, *mut Object, *mut *mut Object) -> c_int = c"PyContextVar_Get";
     set_variable: unsafe extern "C" fn(*mut Object, *mut Object) -> *mut Object = c"PyContextVar_Set";
+    variable_type: *mut Object = c"PyContextVar_Type";
     new_context: unsafe extern "C" fn() -> *mut Object = c"PyContext_New";
     enter_context: unsafe extern "C" fn(*mut Object) -> c_int = c"PyContext_Enter";
     exit_context: unsafe extern "C" fn(*mut Object) -> c_int = c"PyContext_Exit";

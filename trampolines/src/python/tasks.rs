@@ -8,11 +8,11 @@
 //! # Safety
 //! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
 
-use super::dict::{self, Words};
+use super::dict::{self, Words, is_address};
+use super::int;
 use super::layout::{Attributes, CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
 use super::symbols::Symbols;
-use super::text::is_text;
 use crate::capture::memory::{Guarded, Memory, Straight};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +47,9 @@ pub enum TaskName {
 /// What was found out about tasks in this process.
 #[derive(Debug)]
 pub struct Tasks {
-    text_type: u64,
-    int_type: u64,
+    /// The addresses of `str` and `int`.
+    pub text_type: u64,
+    pub int_type: u64,
     /// The interpreters of the process; more have no tasks.
     interpreters: [Interpreter; 16],
     /// The offset of the coroutine in a task of that type, and of the running task in a thread's state; 0 while it is not
@@ -76,8 +77,6 @@ const INTERPRETER: u64 = 16;
 const TYPE: u64 = 8;
 /// `tp_name` of `PyTypeObject`.
 const TYPE_NAME: u64 = 24;
-/// `md_dict` of `PyModuleObject`.
-const MODULE_DICT: u64 = 16;
 /// `tp_basicsize` and `tp_dictoffset`.
 const BASIC_SIZE: u64 = 32;
 const DICTIONARY_OFFSET: u64 = 288;
@@ -90,8 +89,7 @@ const FEW: Words = Words { start: 0, stride: 8, count: 24 };
 const STATE_FIELDS: core::ops::Range<u64> = 64..2048;
 /// How many of the oldest links are looked through for the coroutine of a task: what runs a loop is a few frames.
 const MOST_BELOW: usize = 512;
-/// How many modules, and how many running loops, are looked through.
-const MOST_MODULES: usize = 1 << 14;
+/// How many running loops are looked through.
 const MOST_LOOPS: usize = 256;
 /// `CO_COROUTINE` (Include/cpython/code.h).
 const CO_COROUTINE: c_int = 0x80;
@@ -128,6 +126,24 @@ impl Tasks {
         }
     }
 
+    /// `sys.modules` of the interpreter of a state.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    pub unsafe fn modules(&self, state: u64) -> Option<u64> {
+        // SAFETY: as promised by the caller.
+        let interpreter = unsafe { self.interpreter(state) }?;
+        Some(interpreter.modules.load(Ordering::Relaxed))
+    }
+
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn interpreter(&self, state: u64) -> Option<&Interpreter> {
+        // SAFETY: as promised by the caller.
+        let address = unsafe { Straight.word(state.wrapping_add(INTERPRETER)) }?;
+        self.interpreters.iter().find(|one| one.address.load(Ordering::Acquire) == address)
+    }
+
     /// The task that the thread of a state runs, by the links of its frames.
     ///
     /// # Safety
@@ -135,9 +151,7 @@ impl Tasks {
     pub unsafe fn running(&self, layout: &Layout, state: u64, chain: &Chain<'_>) -> Option<Task> {
         // SAFETY: as promised by the caller.
         unsafe {
-            let address = Straight.word(state.wrapping_add(INTERPRETER))?;
-            let interpreter = self.interpreters.iter().find(|one| one.address.load(Ordering::Acquire) == address)?;
-            let current = interpreter.current_tasks(layout)?;
+            let current = self.interpreter(state)?.current_tasks(layout)?;
             if layout.tasks.current == CurrentTask::InThreadState {
                 let task = match self.running.load(Ordering::Relaxed) {
                     0 => self.learn(layout, state, chain),
@@ -249,25 +263,22 @@ impl Tasks {
             // The attributes of a class that is written in Python are in the order in which they were set; the first text is
             // its name (`Task.__init__`, Lib/asyncio/tasks.py).
             let is_text = |name: &TaskName| matches!(name, TaskName::Text(_));
-            let name = self.name_at(at.wrapping_add(8));
-            let name = name.or_else(|| places.clone().filter_map(|at| self.name_at(at)).find(is_text))?;
+            let name = self.name_at(layout, at.wrapping_add(8));
+            let name = name.or_else(|| places.clone().filter_map(|at| self.name_at(layout, at)).find(is_text))?;
             Some((Task { root, name }, at))
         }
     }
 
     /// # Safety
     /// As for [`Tasks::running`].
-    unsafe fn name_at(&self, place: u64) -> Option<TaskName> {
+    unsafe fn name_at(&self, layout: &Layout, place: u64) -> Option<TaskName> {
         // SAFETY: as promised by the caller.
         unsafe {
             let name = Straight.word(place).filter(|name| is_address(*name))?;
             match Straight.word(name.wrapping_add(TYPE))? {
                 kind if kind == self.text_type => Some(TaskName::Text(name)),
                 kind if kind == self.int_type => {
-                    // 3.12 and later: `lv_tag`, the number of digits times 8, and digits of 30 bits (Include/cpython/longintrepr.h).
-                    let [tag, digits] = [16, 24].map(|at| Straight.word(name.wrapping_add(at)).unwrap_or(0));
-                    let (low, high) = (digits & 0x3fff_ffff, digits >> 32 & 0x3fff_ffff);
-                    Some(TaskName::Number(if tag >> 3 > 1 { high << 30 | low } else { low }))
+                    int::number(&Straight, layout, name).map(|number| TaskName::Number(number.unsigned_abs()))
                 }
                 _ => None,
             }
@@ -292,29 +303,11 @@ impl Interpreter {
             if self.looked_at.swap(count, Ordering::Relaxed) == count {
                 return None;
             }
-            let module = value_of(layout, modules, b"asyncio.tasks")?;
-            let names = Straight.word(module.wrapping_add(MODULE_DICT)).filter(|names| is_address(*names))?;
-            let current = value_of(layout, names, b"_current_tasks")?;
+            let current = dict::global(&Straight, layout, modules, b"asyncio.tasks", b"_current_tasks")?;
             self.current.store(current, Ordering::Relaxed);
             Some(current)
         }
     }
-}
-
-/// The value of a text in a dictionary.
-///
-/// # Safety
-/// As for [`Tasks::running`].
-unsafe fn value_of(layout: &Layout, dictionary: u64, key: &[u8]) -> Option<u64> {
-    // SAFETY: as promised by the caller.
-    let mut entries = unsafe { dict::entries(Straight, layout, dictionary) }?.take(MOST_MODULES);
-    let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(&Straight, &layout.text, entry.0, key);
-    entries.find(is_key).map(|(_, value)| value)
-}
-
-/// Whether a word can be the address of an object.
-fn is_address(word: u64) -> bool {
-    (0x1_0000..1 << 47).contains(&word) && word.is_multiple_of(8)
 }
 
 impl<'a> Chain<'a> {

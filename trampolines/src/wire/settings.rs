@@ -9,9 +9,14 @@ pub const SETTINGS_FILE: &str = "settings";
 /// The first eight bytes of the file.
 pub const SETTINGS_MAGIC: [u8; 8] = *b"PRONKSET";
 /// The version of the format that this crate reads and writes.
-pub const SETTINGS_VERSION: u32 = 1;
+pub const SETTINGS_VERSION: u32 = 2;
 /// The room for [`Settings::ring_directory`], in bytes.
 pub const DIRECTORY_SIZE: usize = 256;
+
+/// The room for [`Settings::variables`], in bytes.
+pub const VARIABLES_SIZE: usize = 2048;
+/// The most context variables that are labels.
+pub const MOST_VARIABLES: usize = 16;
 
 /// Which moments of a thread are sampled: the values of [`Settings::mode`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,14 +115,38 @@ pub struct Settings {
     pub reserved: u32,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
+    /// The context variables whose values are labels: of each the label's key, the module's name and the variable's, with a
+    /// zero behind each. The rest is zeros.
+    pub variables: [u8; VARIABLES_SIZE],
+}
+
+/// A context variable whose value is a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VariableName<'a> {
+    /// The label's key.
+    pub key: &'a [u8],
+    /// The name of the module that has it.
+    pub module: &'a [u8],
+    /// Its own.
+    pub variable: &'a [u8],
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 48 + DIRECTORY_SIZE);
+    assert!(size_of::<Settings>() == 48 + DIRECTORY_SIZE + VARIABLES_SIZE);
     assert!(offset_of!(Settings, ring_directory) == 48);
 };
 
 impl Settings {
+    /// The context variables whose values are labels.
+    pub fn variables(&self) -> impl Iterator<Item = VariableName<'_>> + Clone {
+        let mut texts = self.variables.split(|byte| *byte == 0);
+        let next = move || {
+            let key = texts.next().filter(|key| !key.is_empty())?;
+            Some(VariableName { key, module: texts.next()?, variable: texts.next()? })
+        };
+        core::iter::from_fn(next).take(MOST_VARIABLES)
+    }
+
     /// The bytes of the file.
     pub fn to_bytes(&self) -> [u8; size_of::<Settings>()] {
         // SAFETY: the structure is plain data without padding, as the assertion on its size and the order of its fields
@@ -158,17 +187,24 @@ mod tests {
             stubs: 0,
             reserved: 0,
             ring_directory: [0; DIRECTORY_SIZE],
+            variables: [0; VARIABLES_SIZE],
         };
+        let variables = b"request\0app.web\0request_id\0tenant\0app\0tenant\0";
+        settings.variables[..variables.len()].copy_from_slice(variables);
         settings.ring_directory[..4].copy_from_slice(b"/tmp");
         let read = Settings::from_bytes(&settings.to_bytes()).unwrap();
         assert_eq!(read.to_bytes(), settings.to_bytes());
+        let names: std::vec::Vec<_> = read.variables().map(|name| (name.key, name.module, name.variable)).collect();
+        let expected: [(&[u8], &[u8], &[u8]); 2] =
+            [(b"request", b"app.web", b"request_id"), (b"tenant", b"app", b"tenant")];
+        assert_eq!(names, expected);
         let refused = |change: fn(&mut Settings)| {
             let mut changed = settings;
             change(&mut changed);
             Settings::from_bytes(&changed.to_bytes()).is_none()
         };
         assert!(refused(|s| s.magic[0] = 0));
-        assert!(refused(|s| s.version = 2));
+        assert!(refused(|s| s.version = 1));
         assert!(refused(|s| s.mode = 9));
         assert!(refused(|s| s.driver = 9));
         assert!(refused(|s| s.stubs = 9));

@@ -34,7 +34,20 @@ pub struct Variable {
     pub hash: u64,
 }
 
+/// `var_hash` of `PyContextVar`.
+const VARIABLE_HASH: u64 = 56;
+
 impl Variable {
+    /// The variable at an address.
+    ///
+    /// # Safety
+    /// `memory` suits the address.
+    pub unsafe fn at(memory: &impl Memory, address: u64) -> Option<Variable> {
+        // SAFETY: as promised by the caller.
+        let hash = unsafe { memory.word(address.wrapping_add(VARIABLE_HASH)) }?;
+        Some(Variable { address, hash })
+    }
+
     /// `hamt_hash`: 32 bits of the 64.
     fn short_hash(self) -> u32 {
         let hash = (self.hash >> 32) as u32 ^ self.hash as u32;
@@ -106,7 +119,8 @@ impl ContextVariables {
                     return None;
                 }
                 (symbols.release)(token);
-                Some(Variable { address: variable as u64, hash: (labels.hash)(variable) as u64 })
+                let hash = (labels.hash)(variable) as u64;
+                Variable::at(&Straight, variable as u64).filter(|variable| variable.hash == hash)
             };
             let first = set(0)?;
             let mut nodes = ContextVariables { bitmap_node: root_type(context)?, array_node: 0 };

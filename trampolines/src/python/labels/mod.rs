@@ -17,6 +17,8 @@ mod module;
 mod task;
 mod values;
 
+pub use inherited::Variable;
+
 use super::inittab::Initialize;
 use super::layout::Layout;
 use super::links::Walker;
@@ -26,7 +28,7 @@ use crate::context::{ScopeNumber, Scopes};
 use crate::lock::{Lock, Once};
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use inherited::{ContextVariables, Variable};
+use inherited::ContextVariables;
 
 /// The scopes of this process.
 pub static SCOPES: Scopes = Scopes::new();
@@ -55,6 +57,34 @@ pub fn prepare(symbols: &Symbols, walker: Walker, minor: u8) {
 /// The module, where labels were prepared.
 pub fn module() -> Option<(&'static CStr, Initialize)> {
     PYTHON.get().map(|_| (c"_pronk", module::initialize as Initialize))
+}
+
+/// Finds out how context variables are read, if that is not known yet.
+///
+/// # Safety
+/// The lock of an interpreter is held, and no error is set.
+pub unsafe fn learn_context_variables() {
+    if let (Some(python), None) = (PYTHON.get(), CONTEXT_VARIABLES.get()) {
+        // SAFETY: as promised by the caller.
+        let learned = unsafe { ContextVariables::learn(&python.symbols, &python.labels, python.walker.layout) };
+        if let Some(learned) = learned {
+            CONTEXT_VARIABLES.set(learned);
+        }
+    }
+}
+
+/// Whether a type is that of context variables.
+pub fn is_variable(kind: Option<u64>) -> bool {
+    PYTHON.get().is_some_and(|python| kind == Some(python.labels.variable_type as u64))
+}
+
+/// The address of the value that a context variable has in a thread, by the thread's state.
+///
+/// # Safety
+/// The state is the calling thread's, which may be in a signal handler, and `memory` suits that.
+pub unsafe fn value_of(memory: &impl Memory, layout: &Layout, state: u64, variable: Variable) -> Option<u64> {
+    // SAFETY: as promised by the caller.
+    unsafe { CONTEXT_VARIABLES.get()?.of_thread(memory, layout, state)?.value(memory, variable) }
 }
 
 /// What each interpreter that has imported the module keeps for it. Those that have ended are overwritten.

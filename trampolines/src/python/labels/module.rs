@@ -9,9 +9,8 @@ use super::super::definitions::{
     PY_TP_METHODS, PY_TP_NEW, PY_TPFLAGS_DEFAULT, Slot, TypeDefinition, method, slot,
 };
 use super::super::symbols::Object;
-use super::inherited::ContextVariables;
 use super::label::{self, SIZE};
-use super::{CONTEXT_VARIABLES, Interpreter, PYTHON, blocks, task};
+use super::{Interpreter, PYTHON, blocks, learn_context_variables, task};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
@@ -97,11 +96,7 @@ unsafe extern "C" fn execute(module: *mut Object) -> c_int {
             && (labels.set_attribute)(kind, c"_around".as_ptr(), variable) == 0
             && (labels.set_attribute)(module, c"label".as_ptr(), kind) == 0;
         if done {
-            if CONTEXT_VARIABLES.get().is_none()
-                && let Some(learned) = ContextVariables::learn(symbols, labels, python.walker.layout)
-            {
-                CONTEXT_VARIABLES.set(learned);
-            }
+            learn_context_variables();
             let hash = (labels.hash)(variable) as u64;
             Interpreter::keep((symbols.this_interpreter)() as u64, kind as u64, variable as u64, hash);
         }

@@ -28,6 +28,8 @@ pub struct Layout {
     pub context: u16,
     /// What leads to the tasks of asyncio.
     pub tasks: Tasks,
+    /// `PyLongObject`.
+    pub int: Int,
     /// `PyUnicodeObject`.
     pub text: Text,
     /// The thread's budget of C recursion, in the versions that count it.
@@ -174,6 +176,16 @@ pub enum GeneratorFrame {
     Pointer(u8),
     /// It lies within the object, from this offset on.
     Within(u8),
+}
+
+/// How a `PyLongObject` says how many digits it has, and its sign. The digits, of 30 bits each, follow from 24 on, the lowest
+/// first.
+#[derive(Clone, Copy, Debug)]
+pub enum Int {
+    /// By the size of the object, which is negative for a negative number (Include/cpython/longintrepr.h, up to 3.11).
+    Sized,
+    /// By `lv_tag`: the number times 8, and 2 for a negative one (the same file, from 3.12 on).
+    Tagged,
 }
 
 /// `PyASCIIObject` and `PyCompactUnicodeObject` (Include/cpython/unicodeobject.h). In all versions the length is at 16, and

@@ -1,8 +1,8 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
 use super::{
-    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest,
-    Tasks, Text,
+    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Int, Layout, Links,
+    Newest, Tasks, Text,
 };
 use crate::wire::LineTableFormat;
 
@@ -35,6 +35,7 @@ pub const LAYOUT: Layout = Layout {
         frame: GeneratorFrame::Within(80),
         attributes: Attributes::Before { distance: 32, tag: 0 },
     },
+    int: Int::Sized,
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -2,8 +2,8 @@
 //! 3.14.10.
 
 use super::{
-    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Layout, Links, Newest,
-    Tasks, Text,
+    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Int, Layout, Links,
+    Newest, Tasks, Text,
 };
 use crate::wire::LineTableFormat;
 
@@ -36,6 +36,7 @@ pub const LAYOUT: Layout = Layout {
         frame: GeneratorFrame::Within(72),
         attributes: Attributes::Within,
     },
+    int: Int::Tagged,
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

@@ -1,7 +1,7 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
 use super::{
-    Attributes, Border, Code, CurrentTask, Frame, GeneratorFrame, Instruction, Layout, Links, Newest, Tasks, Text,
+    Attributes, Border, Code, CurrentTask, Frame, GeneratorFrame, Instruction, Int, Layout, Links, Newest, Tasks, Text,
 };
 use crate::wire::LineTableFormat;
 
@@ -34,6 +34,7 @@ pub const LAYOUT: Layout = Layout {
         frame: GeneratorFrame::Pointer(16),
         attributes: Attributes::InDictionary,
     },
+    int: Int::Sized,
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

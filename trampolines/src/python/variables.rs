@@ -1,0 +1,106 @@
+//! Context variables of the program whose values are labels: `pronk record --label-var`.
+//!
+//! The variable is found by the name of its module and its own, in `sys.modules`, and its value is read in the signal handler
+//! ([`super::labels`]). So the program need not be changed, nor know of it.
+
+use super::dict;
+use super::int;
+use super::labels::{self, Variable};
+use super::sampled::Sampled;
+use super::text::push_text;
+use crate::capture::memory::{Memory, Straight};
+use crate::context::Pairs;
+use crate::sys::Text;
+use crate::wire::{MOST_VARIABLES, VariableName};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// `ob_type`.
+const TYPE: u64 = 8;
+/// The longest value, in bytes.
+const LONGEST: usize = 200;
+/// How often a variable is looked for that was not found although no module was added: once in so many samples.
+const LOOK_AGAIN: u64 = 64;
+
+/// The variables of the first interpreter of the process, as far as they were found.
+#[derive(Debug, Default)]
+pub struct Variables {
+    found: [AtomicU64; MOST_VARIABLES],
+    /// How many modules there were when variables were looked for.
+    looked_at: AtomicU64,
+    looked: AtomicU64,
+}
+
+impl Variables {
+    /// The labels that the variables give to a thread, by its state.
+    ///
+    /// # Safety
+    /// The state is the calling thread's own, which is in a signal handler, and a fault is caught.
+    pub unsafe fn labels<'a>(
+        &self,
+        sampled: &Sampled,
+        names: impl Iterator<Item = VariableName<'a>> + Clone,
+        state: u64,
+    ) -> Pairs {
+        let mut pairs = Pairs::new();
+        // SAFETY: as promised by the caller.
+        unsafe { self.find(sampled, names.clone(), state) };
+        for (name, found) in names.zip(&self.found) {
+            let variable = found.load(Ordering::Relaxed);
+            if variable != 0 {
+                // SAFETY: as promised by the caller.
+                unsafe { Self::push(sampled, state, name.key, variable, &mut pairs) };
+            }
+        }
+        pairs
+    }
+
+    /// Looks for the variables that were not found yet.
+    ///
+    /// # Safety
+    /// As for [`Variables::labels`].
+    unsafe fn find<'a>(&self, sampled: &Sampled, names: impl Iterator<Item = VariableName<'a>> + Clone, state: u64) {
+        let layout = sampled.walker.layout;
+        let mut missing = names.zip(&self.found).filter(|(_, found)| found.load(Ordering::Relaxed) == 0).peekable();
+        if missing.peek().is_none() {
+            return;
+        }
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let Some(modules) = sampled.tasks.modules(state) else { return };
+            let count = dict::len(&Straight, modules).unwrap_or(0);
+            let is_time = self.looked.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_AGAIN);
+            if self.looked_at.swap(count, Ordering::Relaxed) == count && !is_time {
+                return;
+            }
+            for (name, found) in missing {
+                let object = dict::global(&Straight, layout, modules, name.module, name.variable);
+                let is_variable = |object: &u64| labels::is_variable(Straight.word(object.wrapping_add(TYPE)));
+                if let Some(object) = object.filter(is_variable) {
+                    found.store(object, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Adds the value of a variable, if it has one that is a text or a whole number.
+    ///
+    /// # Safety
+    /// As for [`Variables::labels`].
+    unsafe fn push(sampled: &Sampled, state: u64, key: &[u8], variable: u64, pairs: &mut Pairs) -> Option<()> {
+        let layout = sampled.walker.layout;
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let value = labels::value_of(&Straight, layout, state, Variable::at(&Straight, variable)?)?;
+            let kind = Straight.word(value.wrapping_add(TYPE))?;
+            if kind == sampled.tasks.text_type {
+                let mut room = [0; LONGEST];
+                let size = push_text(&Straight, &layout.text, value, &mut room);
+                pairs.push(key, room.get(..size).unwrap_or_default());
+            } else if kind == sampled.tasks.int_type {
+                let number = int::number(&Straight, layout, value)?;
+                pairs.push(key, Text::<24>::format(format_args!("{number}")).as_bytes());
+            }
+        }
+        Some(())
+    }
+}
