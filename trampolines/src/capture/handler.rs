@@ -13,7 +13,7 @@ use super::thread::SampledThread;
 use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
 use crate::context::ScopeNumber;
-use crate::python::{End, Link, Walked};
+use crate::python::{End, Link, Sampled, Walked};
 use crate::ring::{RingWriter, Room};
 use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
 use crate::wire::{FrameLink, Mode, REGISTERS, RingRecord, RingRecordKind, SampleRecord, sample_flags};
@@ -120,6 +120,8 @@ struct Taken {
     states: [Option<u64>; 2],
     inherited: Option<ScopeNumber>,
     task: Option<RunningTask>,
+    /// How many frames await the task.
+    awaiters: usize,
 }
 
 /// What a sample is made of, once it is all known.
@@ -136,6 +138,7 @@ struct Parts {
     /// The serial number of the scope that the thread's context inherits.
     inherits: u64,
     task: Option<RunningTask>,
+    awaiters: usize,
 }
 
 impl Parts {
@@ -143,6 +146,11 @@ impl Parts {
     fn new_task_name(&self) -> &[u8] {
         let task = self.task.as_ref().filter(|_| self.flags & sample_flags::SAME_TASK_NAME == 0);
         task.map_or(&[], |task| task.name.as_bytes())
+    }
+
+    /// How many frames await the task, if they are other ones than before.
+    fn new_awaiters(&self) -> usize {
+        if self.flags & sample_flags::SAME_AWAITERS == 0 { self.awaiters } else { 0 }
     }
 }
 
@@ -176,6 +184,7 @@ impl Handler<'_> {
         // SAFETY: the state is this thread's own, and there is nothing to drop.
         let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
         let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
+        let awaiters = self.awaiters(task.as_ref());
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
             End::Base | End::Known => {}
@@ -193,7 +202,7 @@ impl Handler<'_> {
         self.thread.retakes = 0;
         self.thread.account(periods.weight.into());
         let links = (walked.count, known);
-        self.write(&ring, Taken { periods, flags, links, states, inherited, task });
+        self.write(&ring, Taken { periods, flags, links, states, inherited, task, awaiters });
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
@@ -232,6 +241,14 @@ impl Handler<'_> {
         unsafe { faults::attempt(|| task::running(&self.capture.sampled, state, &chain)) }.flatten()
     }
 
+    /// Finds the frames that await a task, if that is asked for; how many they are.
+    fn awaiters(&mut self, task: Option<&RunningTask>) -> usize {
+        let Some(task) = task.filter(|_| self.capture.settings.await_chains != 0) else { return 0 };
+        let (sampled, room) = (&self.capture.sampled, self.thread.awaiters.found());
+        // SAFETY: the task is the one that this thread runs, and there is nothing to drop.
+        unsafe { faults::attempt(|| task::awaiters(sampled, task, room)) }.unwrap_or(0)
+    }
+
     /// Whether the thread was in a system call: those leave the address of the instruction behind them in rcx, and one that
     /// will be restarted is at that instruction again (AMD64 Architecture Programmer's Manual, volume 3, "SYSCALL";
     /// kernel/signal.c of Linux).
@@ -243,7 +260,7 @@ impl Handler<'_> {
 
     /// Writes the sample, or counts it as lost: then all is as it was.
     fn write(&mut self, ring: &RingWriter, taken: Taken) {
-        let Taken { periods, mut flags, links: (walked, known), states, inherited, task } = taken;
+        let Taken { periods, mut flags, links: (walked, known), states, inherited, task, awaiters } = taken;
         let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
         let (low, high) = self.thread.stack_bounds;
         let (links, known) = if flags & sample_flags::TORN == 0 { (walked, known) } else { (0, 0) };
@@ -254,7 +271,7 @@ impl Handler<'_> {
         // Code objects and scopes come first, so that a sample's are in the ring before it.
         scopes::find(self.thread.links.walked(), links);
         let new_links = self.thread.links.count_new(links, known);
-        let numbered = self.number_links(ring, new_links);
+        let numbered = self.number_links(ring, new_links, awaiters);
         let new = self.thread.links.walked().get(..new_links).unwrap_or_default();
         let inherits = numbered.and_then(|()| scopes::say(ring, new, inherited));
         let (numbered, inherits) = (numbered.filter(|()| inherits.is_some()), inherits.unwrap_or(0));
@@ -279,11 +296,15 @@ impl Handler<'_> {
         if task.as_ref().is_some_and(has_same_name) {
             flags |= sample_flags::SAME_TASK_NAME;
         }
-        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits, task };
+        if awaiters > 0 && self.thread.awaiters.are_same(awaiters) {
+            flags |= sample_flags::SAME_AWAITERS;
+        }
+        let parts =
+            Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits, task, awaiters };
         let size = size_of::<RingRecord>()
             .wrapping_add(size_of::<SampleRecord>())
             .wrapping_add(parts.extent.new_bytes() as usize)
-            .wrapping_add(new_links.wrapping_mul(size_of::<FrameLink>()))
+            .wrapping_add(new_links.wrapping_add(parts.new_awaiters()).wrapping_mul(size_of::<FrameLink>()))
             .wrapping_add(kernel.wrapping_mul(8))
             .wrapping_add(parts.new_task_name().len())
             .next_multiple_of(8);
@@ -298,14 +319,19 @@ impl Handler<'_> {
         }
     }
 
-    /// Gives each new link the number of its code object. `None` when the ring has no room for one that it lacks.
-    fn number_links(&mut self, ring: &RingWriter, new_links: usize) -> Option<()> {
-        let SampledThread { links, texts, .. } = &mut *self.thread;
-        let sampled = &self.capture.sampled;
+    /// Gives each new link, and those of awaiters, the number of its code object. `None` when the ring has no room for one
+    /// that it lacks.
+    fn number_links(&mut self, ring: &RingWriter, new_links: usize, awaiters: usize) -> Option<()> {
+        let SampledThread { links, texts, awaiters: kept, .. } = &mut *self.thread;
+        let Sampled { codes, walker, .. } = &self.capture.sampled;
         // SAFETY: the thread's memory came filled with zeros, and any bytes are valid here.
         let scratch = unsafe { texts.assume_init_mut() };
         for link in links.walked().iter_mut().take(new_links) {
-            link.number = sampled.codes.number(link, sampled.walker.layout, ring, scratch)?;
+            link.number = codes.number(link, Straight, walker.layout, ring, scratch)?;
+        }
+        // What is suspended another thread may end.
+        for link in kept.found().iter_mut().take(awaiters) {
+            link.number = codes.number(link, Guarded, walker.layout, ring, scratch)?;
         }
         Some(())
     }
@@ -339,6 +365,8 @@ impl Handler<'_> {
             waited: parts.periods.waited,
             task_root: parts.task.map_or(0, |task| task.root),
             task_name: parts.new_task_name().len() as u32,
+            awaiters: parts.new_awaiters() as u32,
+            reserved: 0,
         });
         if parts.unknown_stack > 0 {
             // SAFETY: as in `number_links`.
@@ -349,7 +377,9 @@ impl Handler<'_> {
             // SAFETY: the extent was made of this stack a moment ago.
             unsafe { self.thread.stack.keep(extent, |piece| room.write(piece)) };
         }
-        for link in self.thread.links.walked().iter().take(parts.new_links) {
+        let SampledThread { links, awaiters, .. } = &mut *self.thread;
+        let new_links = links.walked().iter().take(parts.new_links);
+        for link in new_links.chain(awaiters.found().iter().take(parts.new_awaiters())) {
             let Link { address, number: code, instruction, scope, .. } = *link;
             room.write_value(FrameLink { code, instruction, address, scope });
         }
@@ -359,6 +389,9 @@ impl Handler<'_> {
         room.write(parts.new_task_name());
         if let Some(task) = &parts.task {
             self.thread.task_name = task.name;
+        }
+        if parts.new_awaiters() > 0 {
+            self.thread.awaiters.keep(parts.awaiters);
         }
         self.thread.links.keep(parts.links, parts.known, parts.new_links);
         self.thread.sequence = self.thread.sequence.wrapping_add(1);

@@ -1,5 +1,6 @@
 //! What the signal handler needs to know of CPython.
 
+use super::awaits::Awaits;
 use super::codes::Codes;
 use super::current::Current;
 use super::links::Walker;
@@ -25,6 +26,8 @@ pub struct Sampled {
     current: Once<Current>,
     /// The tasks that run in its threads.
     pub tasks: Tasks,
+    /// Who awaits them.
+    pub awaits: Option<Awaits>,
     /// Whether code that exchanges stacks is in the process.
     switches: Switches,
     newest_thread: unsafe extern "C" fn() -> *mut core::ffi::c_void,
@@ -47,6 +50,7 @@ impl Sampled {
             codes: Codes::new()?,
             current: Once::new(),
             tasks: Tasks::new(symbols),
+            awaits: Awaits::new(),
             switches: Switches::new(),
             newest_thread: symbols.newest_thread,
             is_initialized: symbols.is_initialized,

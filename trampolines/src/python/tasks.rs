@@ -11,6 +11,7 @@
 use super::dict::{self, Words};
 use super::layout::{Attributes, CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
+use super::objects::{derives_from, has_name, is_address};
 use super::symbols::Symbols;
 use super::text::is_text;
 use crate::capture::memory::{Guarded, Memory, Straight};
@@ -33,6 +34,10 @@ pub struct Task {
     pub root: usize,
     /// Its name.
     pub name: TaskName,
+    /// Where it is.
+    pub address: u64,
+    /// The offset of its coroutine in it, if it is written in C, or derives from what is.
+    pub coroutine: Option<u64>,
 }
 
 /// The name of a task.
@@ -196,7 +201,8 @@ impl Tasks {
             let at = self.coroutine.load(Ordering::Relaxed);
             if at != 0 && self.task_type.load(Ordering::Relaxed) == kind {
                 let field = Words { start: task.wrapping_add(at), stride: 8, count: 1 };
-                return self.task_in(layout, field, chain).map(|(task, _)| task);
+                let found = self.task_in(layout, field, chain);
+                return found.map(|(found, _)| Task { address: task, coroutine: Some(at), ..found });
             }
             let own = Words { start: task.wrapping_add(FIELDS), ..FEW };
             let own = match layout.tasks.attributes {
@@ -204,11 +210,13 @@ impl Tasks {
                 _ => Words { count: Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8, ..own },
             };
             if let Some((found, at)) = self.task_in(layout, own, chain) {
-                if Straight.bytes(Straight.word(kind.wrapping_add(TYPE_NAME))?) == Some(*C_TASK) {
-                    self.coroutine.store(at.wrapping_sub(task), Ordering::Relaxed);
+                let at = at.wrapping_sub(task);
+                if has_name(kind, C_TASK) {
+                    self.coroutine.store(at, Ordering::Relaxed);
                     self.task_type.store(kind, Ordering::Relaxed);
                 }
-                return Some(found);
+                let coroutine = if derives_from(kind, C_TASK) { Some(at) } else { None };
+                return Some(Task { address: task, coroutine, ..found });
             }
             let attributes = match layout.tasks.attributes {
                 Attributes::InDictionary => {
@@ -223,7 +231,7 @@ impl Tasks {
                 }
                 Attributes::Within => return None,
             };
-            self.task_in(layout, attributes, chain).map(|(task, _)| task)
+            self.task_in(layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
         }
     }
 
@@ -251,7 +259,7 @@ impl Tasks {
             let is_text = |name: &TaskName| matches!(name, TaskName::Text(_));
             let name = self.name_at(at.wrapping_add(8));
             let name = name.or_else(|| places.clone().filter_map(|at| self.name_at(at)).find(is_text))?;
-            Some((Task { root, name }, at))
+            Some((Task { root, name, address: 0, coroutine: None }, at))
         }
     }
 
@@ -310,11 +318,6 @@ unsafe fn value_of(layout: &Layout, dictionary: u64, key: &[u8]) -> Option<u64> 
     let mut entries = unsafe { dict::entries(Straight, layout, dictionary) }?.take(MOST_MODULES);
     let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(&Straight, &layout.text, entry.0, key);
     entries.find(is_key).map(|(_, value)| value)
-}
-
-/// Whether a word can be the address of an object.
-fn is_address(word: u64) -> bool {
-    (0x1_0000..1 << 47).contains(&word) && word.is_multiple_of(8)
 }
 
 impl<'a> Chain<'a> {

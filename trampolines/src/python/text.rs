@@ -43,7 +43,7 @@ pub fn state_of(memory: &impl Memory, text: u64) -> Option<TextState> {
 /// Whether an object is a string of these characters, which are ASCII.
 pub fn is_text<M: Memory>(memory: &M, layout: &Text, text: u64, characters: &[u8]) -> bool {
     /// The longest text that is looked for.
-    const LONGEST: usize = 32;
+    const LONGEST: usize = 48;
     let mut bytes = [0; LONGEST];
     let Some(bytes) = bytes.get_mut(..characters.len()) else { return false };
     state_of(memory, text).is_some_and(|state| state.ascii)

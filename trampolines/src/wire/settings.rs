@@ -9,7 +9,7 @@ pub const SETTINGS_FILE: &str = "settings";
 /// The first eight bytes of the file.
 pub const SETTINGS_MAGIC: [u8; 8] = *b"PRONKSET";
 /// The version of the format that this crate reads and writes.
-pub const SETTINGS_VERSION: u32 = 1;
+pub const SETTINGS_VERSION: u32 = 2;
 /// The room for [`Settings::ring_directory`], in bytes.
 pub const DIRECTORY_SIZE: usize = 256;
 
@@ -106,8 +106,8 @@ pub struct Settings {
     pub kernel: u32,
     /// A [`StubsSetting`].
     pub stubs: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Whether samples have the frames that await their task: 0 or 1.
+    pub await_chains: u32,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
 }
@@ -156,7 +156,7 @@ mod tests {
             driver: Driver::PerfEvent as u32,
             kernel: 1,
             stubs: 0,
-            reserved: 0,
+            await_chains: 1,
             ring_directory: [0; DIRECTORY_SIZE],
         };
         settings.ring_directory[..4].copy_from_slice(b"/tmp");
@@ -168,7 +168,7 @@ mod tests {
             Settings::from_bytes(&changed.to_bytes()).is_none()
         };
         assert!(refused(|s| s.magic[0] = 0));
-        assert!(refused(|s| s.version = 2));
+        assert!(refused(|s| s.version += 1));
         assert!(refused(|s| s.mode = 9));
         assert!(refused(|s| s.driver = 9));
         assert!(refused(|s| s.stubs = 9));

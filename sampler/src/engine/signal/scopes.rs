@@ -1,7 +1,7 @@
 //! For whom a thread's samples were taken: from the scopes of its frames and from its task to a context of the recording.
 
 use super::records::{RawScope, Sample};
-use crate::recording::{CodeId, Context, ContextId, ContextTable, Task};
+use crate::recording::{Context, ContextId, ContextTable, Task};
 use pronk_trampolines::wire::REMEMBERED_SCOPES;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -79,12 +79,11 @@ impl ThreadContext {
         *self = ThreadContext::default();
     }
 
-    /// The context of the next sample, and how many of its values are counted as others. `root` is the code object of the
-    /// frame in which its task began.
+    /// The context of the next sample, and how many of its values are counted as others. `task` is its task, but for the name.
     pub(super) fn sample(
         &mut self,
         sample: &Sample,
-        root: Option<CodeId>,
+        task: Option<Task>,
         scopes: &Scopes,
         contexts: &mut Contexts,
     ) -> (Option<ContextId>, u64) {
@@ -103,14 +102,14 @@ impl ThreadContext {
         if let (Some(_), Some(name)) = (sample.task_root, sample.task_name) {
             self.task_name = String::from_utf8_lossy(name).into();
         }
-        let is_task = |task: &Task| task.root == root && *task.name == *self.task_name;
-        let same_task = match (&self.task, sample.task_root) {
+        let what = |task: &Task| (task.root, task.below, task.awaiters);
+        let same_task = match (&self.task, &task) {
             (None, None) => true,
-            (Some(task), Some(_)) => is_task(task),
+            (Some(last), Some(task)) => what(last) == what(task) && *last.name == *self.task_name,
             _ => false,
         };
         if !same_task {
-            self.task = sample.task_root.map(|_| Task { name: String::from(&*self.task_name), root });
+            self.task = task.map(|task| Task { name: String::from(&*self.task_name), ..task });
             changed = true;
         }
         if changed {
@@ -155,6 +154,7 @@ impl Contexts {
         }
         let folded = labels.len() as u64;
         let others = labels.into_iter().map(|(key, _)| (key, OTHER.to_owned())).collect();
+        let task = task.map(|task| Task { awaiters: None, ..task });
         (Some(self.table.id(Context { labels: others, task })), folded)
     }
 
