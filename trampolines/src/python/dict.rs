@@ -3,7 +3,7 @@
 //! Sources: `PyDictObject` of Include/cpython/dictobject.h; its keys in Objects/dict-common.h up to 3.10, and in
 //! Include/internal/pycore_dict.h from 3.11 on.
 
-use super::layout::Layout;
+use super::layout::{Attributes, Layout};
 use crate::capture::memory::Memory;
 
 /// `ma_used`: how many keys there are.
@@ -43,6 +43,10 @@ pub unsafe fn values(memory: &impl Memory, layout: &Layout, dictionary: u64) -> 
         match apart {
             0 => entries_of(memory, layout, memory.word(dictionary.wrapping_add(KEYS))?)
                 .map(|(words, key)| Words { start: words.start.wrapping_add(key).wrapping_add(8), ..words }),
+            // From 3.13 on there is a head, which begins with their number.
+            head if matches!(layout.tasks.attributes, Attributes::Within) => {
+                Some(Words { start: head.wrapping_add(8), stride: 8, count: memory.byte(head)?.into() })
+            }
             start => Some(Words { start, stride: 8, count: len(memory, dictionary)? }),
         }
     }

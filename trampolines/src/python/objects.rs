@@ -3,6 +3,7 @@
 //! # Safety
 //! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
 
+use super::dict::{self, Words};
 use super::layout::{Attributes, Layout};
 use super::symbols::TypeSymbols;
 use super::text::is_text;
@@ -17,8 +18,13 @@ const TYPE_NAME: u64 = 24;
 const BASIC_SIZE: u64 = 32;
 const TYPE_FLAGS: u64 = 168;
 const BASE: u64 = 256;
+/// `tp_dictoffset`; and how far before an object the dictionary lies that has no place in it, from 3.11 on.
+const DICTIONARY_OFFSET: u64 = 288;
+const MANAGED_DICTIONARY_BEFORE: u64 = 24;
 /// `Py_TPFLAGS_INLINE_VALUES` (Include/object.h, 3.13).
 const INLINE_VALUES: u64 = 1 << 2;
+/// `Py_TPFLAGS_MANAGED_DICT` (Include/object.h, 3.11).
+const MANAGED_DICTIONARY: u64 = 1 << 4;
 /// How many bases of a type are looked through.
 const MOST_BASES: usize = 8;
 /// `ob_item` of `PyListObject`: where its items are.
@@ -37,10 +43,11 @@ pub struct Objects<'a> {
     pub types: &'a TypeSymbols,
 }
 
-/// Objects, one behind the other.
+/// Places of objects, at the same distance from each other.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Items {
     start: u64,
+    stride: u64,
     count: u64,
 }
 
@@ -144,7 +151,7 @@ impl Objects<'_> {
             };
             start.zip(Straight.word(object.wrapping_add(SIZE)))
         };
-        found.map_or(Items::default(), |(start, count)| Items { start, count })
+        found.map_or(Items::default(), |(start, count)| Items { start, stride: 8, count })
     }
 
     /// What the cells of a function's closure hold: the variables of the functions around it.
@@ -165,36 +172,77 @@ impl Objects<'_> {
         unsafe { cells.unwrap_or_default().objects() }.filter_map(content)
     }
 
-    /// The values of the attributes of an instance of a class that is written in Python, if they are kept with it, from 3.11 on.
+    /// The values of the attributes of an instance of a class that is written in Python.
     ///
     /// # Safety
     /// A fault is caught.
     pub unsafe fn attributes(&self, object: u64) -> Items {
         // SAFETY: as promised by the caller.
-        let found = unsafe {
-            match self.layout.tasks.attributes {
-                Attributes::InDictionary => None,
-                // How many there are is two bytes before (`_PyDictValues_AddToInsertionOrder`,
-                // Include/internal/pycore_dict.h, 3.11 and 3.12).
-                Attributes::Before { distance, tag } => {
-                    let word = Straight.word(object.wrapping_sub(distance.into())).filter(|word| *word != 0);
-                    let start = word.map(|word| word.wrapping_add(tag.into())).filter(|start| is_address(*start));
-                    let count = |start: u64| Straight.byte(start.wrapping_sub(2));
-                    start.and_then(|start| Some(Items { start, count: count(start)?.into() }))
-                }
-                // `_dictvalues` of Include/internal/pycore_dict.h, 3.13: the capacity, the size, whether it lies in an object,
-                // and whether it is valid, a byte each; then the values.
-                Attributes::Within => type_of(object).and_then(|kind| {
-                    let flags = Straight.word(kind.wrapping_add(TYPE_FLAGS))?;
-                    let size = Straight.word(kind.wrapping_add(BASIC_SIZE)).filter(|size| (16..4096).contains(size))?;
-                    let head = object.wrapping_add(size);
-                    let [capacity, _, _, valid] = Straight.bytes(head)?;
-                    let is_there = flags & INLINE_VALUES != 0 && valid == 1;
-                    is_there.then_some(Items { start: head.wrapping_add(8), count: capacity.into() })
-                }),
+        let found = unsafe { attributes_of(self.layout, object) };
+        found.map_or(Items::default(), |Words { start, stride, count }| Items { start, stride, count })
+    }
+}
+
+/// Where the values of the attributes of an instance of a class that is written in Python are.
+///
+/// # Safety
+/// A fault is caught.
+pub unsafe fn attributes_of(layout: &Layout, object: u64) -> Option<Words> {
+    // SAFETY: as promised by the caller.
+    unsafe { own_attributes(layout, object).or_else(|| attributes_in_dictionary(layout, object)) }
+}
+
+/// Those that are kept with the object, from 3.11 on.
+///
+/// # Safety
+/// A fault is caught.
+unsafe fn own_attributes(layout: &Layout, object: u64) -> Option<Words> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let kind = type_of(object)?;
+        let flags = Straight.word(kind.wrapping_add(TYPE_FLAGS))?;
+        match layout.tasks.attributes {
+            // How many are set is two bytes before. One byte before is the size of what is there before, which has a byte for
+            // each place and two more, rounded up to a multiple of 8 (`init_inline_values`, Objects/dictobject.c, 3.11).
+            Attributes::Before { distance, tag } if flags & MANAGED_DICTIONARY != 0 => {
+                let word = Straight.word(object.wrapping_sub(distance.into())).filter(|word| *word != 0)?;
+                let start = Some(word.wrapping_add(tag.into())).filter(|start| is_address(*start))?;
+                let [set, before] = Straight.bytes(start.wrapping_sub(2))?;
+                Some(Words { start, stride: 8, count: set.max(before.saturating_sub(9)).into() })
+            }
+            // `_dictvalues` of Include/internal/pycore_dict.h, 3.13: the capacity, the size, whether it lies in an object,
+            // and whether it is valid, a byte each; then the values.
+            Attributes::Within if flags & INLINE_VALUES != 0 => {
+                let size = Straight.word(kind.wrapping_add(BASIC_SIZE)).filter(|size| (16..4096).contains(size))?;
+                let head = object.wrapping_add(size);
+                let [capacity, _, _, valid] = Straight.bytes(head)?;
+                (valid == 1).then_some(Words { start: head.wrapping_add(8), stride: 8, count: capacity.into() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The values of the attributes of an instance that has a dictionary of them, such as one with other attributes than its class
+/// has room for.
+///
+/// # Safety
+/// A fault is caught.
+unsafe fn attributes_in_dictionary(layout: &Layout, object: u64) -> Option<Words> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let place = match layout.tasks.attributes {
+            Attributes::InDictionary => {
+                let at = Straight.word(type_of(object)?.wrapping_add(DICTIONARY_OFFSET))?;
+                object.wrapping_add(Some(at).filter(|at| (16..4096).contains(at))?)
+            }
+            // `_PyObject_ManagedDictPointer` and its successors (Include/internal/pycore_object.h, 3.11 and later).
+            Attributes::Before { .. } | Attributes::Within => {
+                let flags = Straight.word(type_of(object)?.wrapping_add(TYPE_FLAGS))?;
+                Some(object.wrapping_sub(MANAGED_DICTIONARY_BEFORE)).filter(|_| flags & MANAGED_DICTIONARY != 0)?
             }
         };
-        found.unwrap_or_default()
+        dict::values(&Straight, layout, held_at(place)?)
     }
 }
 
@@ -207,7 +255,7 @@ impl Items {
         /// How many are looked at.
         const MOST: u64 = 64;
         // SAFETY: as promised by the caller.
-        let object = move |index: u64| unsafe { held_at(self.start.wrapping_add(index.wrapping_mul(8))) };
+        let object = move |index: u64| unsafe { held_at(self.start.wrapping_add(index.wrapping_mul(self.stride))) };
         (0..self.count.min(MOST)).filter_map(object)
     }
 }

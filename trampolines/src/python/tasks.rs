@@ -9,9 +9,9 @@
 //! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
 
 use super::dict::{self, Words};
-use super::layout::{Attributes, CurrentTask, GeneratorFrame, Layout};
+use super::layout::{CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
-use super::objects::{derives_from, has_name, is_address};
+use super::objects::{attributes_of, derives_from, has_name, is_address};
 use super::symbols::Symbols;
 use super::text::is_text;
 use crate::capture::memory::{Guarded, Memory, Straight};
@@ -83,14 +83,13 @@ const TYPE: u64 = 8;
 const TYPE_NAME: u64 = 24;
 /// `md_dict` of `PyModuleObject`.
 const MODULE_DICT: u64 = 16;
-/// `tp_basicsize` and `tp_dictoffset`.
+/// `tp_basicsize`.
 const BASIC_SIZE: u64 = 32;
-const DICTIONARY_OFFSET: u64 = 288;
 /// `tp_name` of the tasks that are written in C.
 const C_TASK: &[u8; 14] = b"_asyncio.Task\0";
-/// Where a task's own fields begin, and how many are looked through.
+/// Where a task's own fields begin, and how many of them or of its attributes are looked through.
 const FIELDS: u64 = 16;
-const FEW: Words = Words { start: 0, stride: 8, count: 24 };
+const FEW: u64 = 32;
 /// Where in a thread's state the task is looked for.
 const STATE_FIELDS: core::ops::Range<u64> = 64..2048;
 /// How many of the oldest links are looked through for the coroutine of a task: what runs a loop is a few frames.
@@ -204,11 +203,8 @@ impl Tasks {
                 let found = self.task_in(layout, field, chain);
                 return found.map(|(found, _)| Task { address: task, coroutine: Some(at), ..found });
             }
-            let own = Words { start: task.wrapping_add(FIELDS), ..FEW };
-            let own = match layout.tasks.attributes {
-                Attributes::Within => own,
-                _ => Words { count: Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8, ..own },
-            };
+            let count = Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8;
+            let own = Words { start: task.wrapping_add(FIELDS), stride: 8, count };
             if let Some((found, at)) = self.task_in(layout, own, chain) {
                 let at = at.wrapping_sub(task);
                 if has_name(kind, C_TASK) {
@@ -218,19 +214,7 @@ impl Tasks {
                 let coroutine = if derives_from(kind, C_TASK) { Some(at) } else { None };
                 return Some(Task { address: task, coroutine, ..found });
             }
-            let attributes = match layout.tasks.attributes {
-                Attributes::InDictionary => {
-                    let at =
-                        Straight.word(kind.wrapping_add(DICTIONARY_OFFSET)).filter(|at| (16..4096).contains(at))?;
-                    let dictionary = Straight.word(task.wrapping_add(at)).filter(|it| is_address(*it))?;
-                    dict::values(&Straight, layout, dictionary)?
-                }
-                Attributes::Before { distance, tag } => {
-                    let start = Straight.word(task.wrapping_sub(distance.into()))?.wrapping_add(tag.into());
-                    Words { start: Some(start).filter(|start| is_address(*start))?, ..FEW }
-                }
-                Attributes::Within => return None,
-            };
+            let attributes = attributes_of(layout, task)?;
             self.task_in(layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
         }
     }
@@ -241,7 +225,7 @@ impl Tasks {
     /// As for [`Tasks::running`].
     unsafe fn task_in(&self, layout: &Layout, fields: Words, chain: &Chain<'_>) -> Option<(Task, u64)> {
         let places =
-            (0..fields.count.min(FEW.count)).map(|index| fields.start.wrapping_add(index.wrapping_mul(fields.stride)));
+            (0..fields.count.min(FEW)).map(|index| fields.start.wrapping_add(index.wrapping_mul(fields.stride)));
         // SAFETY: as promised by the caller.
         unsafe {
             let (at, root) = places.clone().find_map(|at| {
