@@ -5,9 +5,11 @@
 mod common;
 
 use common::python::fixture;
+use common::reading::{boxes, draw, report};
 use common::signal::{Program, Sampled, last_name, on_each_version};
-use common::{Place, text};
+use common::{Builder, Place, golden, text};
 use pronk_symbolizer::along_awaits;
+use pronk_symbolizer::profile::{Category, Profile, PythonSupport, Stack, StackId};
 use std::collections::BTreeMap;
 
 const FREQUENCY: u64 = 5_000;
@@ -81,6 +83,50 @@ fn what_is_drawn_has_it_and_the_profile_has_both() {
         };
         assert!(folded.0.iter().any(|(stack, _)| is_joined(stack)), "{interpreter}: {folded:#?}");
     });
+}
+
+/// 100 samples of a task that a gathering one awaits, above a loop of events; of that one itself; and without a task.
+fn awaited() -> Profile {
+    let mut builder = Builder::default();
+    builder.0.meta.await_chains = true;
+    builder.0.meta.engine = "signal".to_owned();
+    let process = builder.process(1, None, "python3", PythonSupport::Stubs("3.12.1".into()));
+    let thread = builder.thread(process, 1, "python3");
+    let mut python = |name, file, line| builder.frame(Category::Python, name, file, Some(line));
+    let module = python("__main__.<module>", "app.py", 1);
+    let run = python("asyncio.runners.run", "runners.py", 160);
+    let main = python("app.main", "app.py", 30);
+    let fetch = python("app.fetch", "app.py", 10);
+    let parse = python("app.parse", "app.py", 20);
+    let step = builder.frame(Category::Interpreter, "task_step", "_asyncio.so", None);
+    let read = builder.frame(Category::Native, "sock_recv", "_socket.so", None);
+    let awaited = builder.context(&[], Some(("Task-2", "app.fetch")));
+    let awaiting = builder.context(&[], Some(("Task-1", "app.main")));
+    builder.samples_for(Some(awaited), thread, &[module, run, step, fetch, parse, read], 60);
+    builder.samples_for(Some(awaiting), thread, &[module, run, step, main, parse], 25);
+    builder.samples(thread, &[module, run], 15);
+    let awaiters = StackId(builder.0.stacks.len() as u32);
+    builder.0.stacks.push(Stack { below: None, frame: main });
+    for context in &mut builder.0.contexts {
+        context.task.as_mut().unwrap().below = 2;
+    }
+    builder.0.contexts[awaited.index()].task.as_mut().unwrap().awaiters = Some(awaiters);
+    builder.0.validate().unwrap();
+    builder.0
+}
+
+#[test]
+fn views_show_a_task_on_top_of_what_awaits_it() {
+    let place = Place::new();
+    place.profile(&awaited());
+    golden("awaits.txt", &boxes(&draw(&place, "flamegraph", &["--await-chains"]).0));
+    golden("awaits-reverse.txt", &boxes(&draw(&place, "flamegraph", &["--await-chains", "--reverse"]).0));
+    let total = ["--await-chains", "--total", "--native", "python"];
+    golden("awaits-report.txt", &report(&place, &total));
+    let json: serde_json::Value = serde_json::from_str(&report(&place, &["--await-chains", "--json"])).unwrap();
+    assert_eq!(json["samples"], 100);
+    // Without it, the stacks are as they were.
+    assert!(boxes(&draw(&place, "flamegraph", &[]).0).contains("asyncio.runners.run"));
 }
 
 #[test]
