@@ -120,8 +120,6 @@ struct Taken {
     states: [Option<u64>; 2],
     inherited: Option<ScopeNumber>,
     task: Option<RunningTask>,
-    /// How many frames await the task.
-    awaiters: usize,
 }
 
 /// What a sample is made of, once it is all known.
@@ -138,7 +136,6 @@ struct Parts {
     /// The serial number of the scope that the thread's context inherits.
     inherits: u64,
     task: Option<RunningTask>,
-    awaiters: usize,
 }
 
 impl Parts {
@@ -150,7 +147,8 @@ impl Parts {
 
     /// How many frames await the task, if they are other ones than before.
     fn new_awaiters(&self) -> usize {
-        if self.flags & sample_flags::SAME_AWAITERS == 0 { self.awaiters } else { 0 }
+        let task = self.task.as_ref().filter(|_| self.flags & sample_flags::SAME_AWAITERS == 0);
+        task.map_or(0, |task| task.awaiters)
     }
 }
 
@@ -184,7 +182,6 @@ impl Handler<'_> {
         // SAFETY: the state is this thread's own, and there is nothing to drop.
         let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
         let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
-        let awaiters = self.awaiters(task.as_ref());
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
             End::Base | End::Known => {}
@@ -202,7 +199,7 @@ impl Handler<'_> {
         self.thread.retakes = 0;
         self.thread.account(periods.weight.into());
         let links = (walked.count, known);
-        self.write(&ring, Taken { periods, flags, links, states, inherited, task, awaiters });
+        self.write(&ring, Taken { periods, flags, links, states, inherited, task });
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
@@ -233,20 +230,19 @@ impl Handler<'_> {
         }
     }
 
-    /// The task that the thread runs.
-    fn task(&self, states: [Option<u64>; 2], (walked, known): (usize, usize)) -> Option<RunningTask> {
+    /// The task that the thread runs, and what awaits it, if that is asked for.
+    fn task(&mut self, states: [Option<u64>; 2], (walked, known): (usize, usize)) -> Option<RunningTask> {
         let [Some(state), _] = states else { return None };
+        let Capture { sampled, settings, .. } = self.capture;
         let chain = self.thread.links.chain(walked, known);
         // SAFETY: the state is this thread's own, and there is nothing to drop.
-        unsafe { faults::attempt(|| task::running(&self.capture.sampled, state, &chain)) }.flatten()
-    }
-
-    /// Finds the frames that await a task, if that is asked for; how many they are.
-    fn awaiters(&mut self, task: Option<&RunningTask>) -> usize {
-        let Some(task) = task.filter(|_| self.capture.settings.await_chains != 0) else { return 0 };
-        let (sampled, room) = (&self.capture.sampled, self.thread.awaiters.found());
-        // SAFETY: the task is the one that this thread runs, and there is nothing to drop.
-        unsafe { faults::attempt(|| task::awaiters(sampled, task, room)) }.unwrap_or(0)
+        let mut task = unsafe { faults::attempt(|| task::running(sampled, state, &chain)) }.flatten()?;
+        if settings.await_chains != 0 {
+            let room = self.thread.awaiters.found();
+            // SAFETY: the task is the one that this thread runs, and there is nothing to drop.
+            task.awaiters = unsafe { faults::attempt(|| task::awaiters(sampled, &task, room)) }.unwrap_or(0);
+        }
+        Some(task)
     }
 
     /// Whether the thread was in a system call: those leave the address of the instruction behind them in rcx, and one that
@@ -260,7 +256,7 @@ impl Handler<'_> {
 
     /// Writes the sample, or counts it as lost: then all is as it was.
     fn write(&mut self, ring: &RingWriter, taken: Taken) {
-        let Taken { periods, mut flags, links: (walked, known), states, inherited, task, awaiters } = taken;
+        let Taken { periods, mut flags, links: (walked, known), states, inherited, task } = taken;
         let [_, _, _, _, _, _, _, _, pointer, ..] = self.registers;
         let (low, high) = self.thread.stack_bounds;
         let (links, known) = if flags & sample_flags::TORN == 0 { (walked, known) } else { (0, 0) };
@@ -271,6 +267,7 @@ impl Handler<'_> {
         // Code objects and scopes come first, so that a sample's are in the ring before it.
         scopes::find(self.thread.links.walked(), links);
         let new_links = self.thread.links.count_new(links, known);
+        let awaiters = task.as_ref().map_or(0, |task| task.awaiters);
         let numbered = self.number_links(ring, new_links, awaiters);
         let new = self.thread.links.walked().get(..new_links).unwrap_or_default();
         let inherits = numbered.and_then(|()| scopes::say(ring, new, inherited));
@@ -299,8 +296,7 @@ impl Handler<'_> {
         if awaiters > 0 && self.thread.awaiters.are_same(awaiters) {
             flags |= sample_flags::SAME_AWAITERS;
         }
-        let parts =
-            Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits, task, awaiters };
+        let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits, task };
         let size = size_of::<RingRecord>()
             .wrapping_add(size_of::<SampleRecord>())
             .wrapping_add(parts.extent.new_bytes() as usize)
@@ -391,7 +387,7 @@ impl Handler<'_> {
             self.thread.task_name = task.name;
         }
         if parts.new_awaiters() > 0 {
-            self.thread.awaiters.keep(parts.awaiters);
+            self.thread.awaiters.keep(parts.new_awaiters());
         }
         self.thread.links.keep(parts.links, parts.known, parts.new_links);
         self.thread.sequence = self.thread.sequence.wrapping_add(1);

@@ -16,6 +16,8 @@ pub struct RunningTask {
     pub root: u32,
     /// Its name; a long one is cut.
     pub name: Name,
+    /// How many frames await it; 0 as long as those were not looked for.
+    pub awaiters: usize,
     /// What it is.
     task: Task,
 }
@@ -41,7 +43,7 @@ pub unsafe fn running(sampled: &Sampled, state: u64, chain: &Chain<'_>) -> Optio
             let _fits = write!(name, "Task-{number}");
         }
     }
-    Some(RunningTask { root: task.root as u32 + 1, name, task })
+    Some(RunningTask { root: task.root as u32 + 1, name, awaiters: 0, task })
 }
 
 /// Writes the links of the frames that await a task, those nearest to it first; how many they are.
