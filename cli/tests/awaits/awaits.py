@@ -295,6 +295,22 @@ async def link(left, above):
         burn(("link",) * 17)
 
 
+async def circle(above=()):
+    """Two tasks that wait for each other: the nearest are there, each once."""
+    this = asyncio.current_task()
+
+    async def back():
+        await asyncio.shield(this)
+
+    other = task(back())
+    child = task(steps([("back", "circle"), ("back", "circle")]))
+    child.add_done_callback(lambda _: other.cancel())
+    try:
+        await asyncio.gather(child, other)
+    except asyncio.CancelledError:
+        pass
+
+
 # Tasks of other classes.
 
 
@@ -381,6 +397,7 @@ SCENARIOS = [
     as_completed,
     too_deep,
     many_deep,
+    circle,
     own_tasks,
     python_tasks,
     eager,
