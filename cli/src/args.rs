@@ -91,6 +91,10 @@ pub struct RecordArguments {
     #[arg(long)]
     pub kernel: bool,
 
+    /// Record what awaits each task of asyncio, and put tasks on top of it, in what is drawn (needs the signal engine)
+    #[arg(long)]
+    pub await_chains: bool,
+
     /// When functions run through their stubs
     #[arg(long, value_enum, default_value_t = Stubs::Auto)]
     pub stubs: Stubs,

@@ -55,7 +55,7 @@ fn what_comes_later_says_that_it_is_not_there() {
 #[test]
 fn what_perf_cannot_do_says_which_engine_can() {
     let place = Place::new();
-    for asked in [&["--mode", "wall"][..], &["--mode", "gil"], &["--stubs", "off"], &["--lines"]] {
+    for asked in [&["--mode", "wall"][..], &["--mode", "gil"], &["--stubs", "off"], &["--lines"], &["--await-chains"]] {
         let said = refused(&place, &[&["--engine", "perf"], asked].concat());
         assert!(said.contains("--engine signal"), "{asked:?}: {said}");
     }

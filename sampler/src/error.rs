@@ -33,6 +33,9 @@ pub enum Error {
     /// The perf engine was asked for another mode than cpu.
     #[error("--engine perf samples CPU time only: use --engine signal for --mode wall and --mode gil")]
     ModeOfPerf,
+    /// The perf engine was asked for what awaits tasks.
+    #[error("--await-chains needs --engine signal: what awaits a task is only found from inside the program")]
+    AwaitChainsOfPerf,
     /// The kernel's part of stacks was asked for, for time on the clock.
     #[error(
         "--kernel does not go with --mode wall: a thread that waits has no samples of the kernel's; use --mode cpu"

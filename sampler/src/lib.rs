@@ -13,6 +13,7 @@
 //!     engine: EngineChoice::Auto,
 //!     mode: Mode::Cpu,
 //!     kernel: false,
+//!     await_chains: false,
 //!     stubs: None,
 //!     label_variables: Vec::new(),
 //! };

@@ -303,6 +303,10 @@ pub struct Task {
     pub name: String,
     /// The function that it runs.
     pub root: Option<CodeId>,
+    /// How many Python frames are below the one of that function, in the stacks of its samples.
+    pub below: u32,
+    /// The frames of the tasks that await it, from the root of the outermost on; where they are known.
+    pub awaiters: Option<StackId>,
 }
 
 /// Contexts, each once.

@@ -29,6 +29,8 @@ pub struct Request {
     pub mode: Mode,
     /// Whether samples must have the kernel's part of the stack. The perf engine has it wherever it is permitted.
     pub kernel: bool,
+    /// Whether samples have the frames that await their task. The perf engine has none.
+    pub await_chains: bool,
     /// Whether each function of an interpreter runs through a stub; `None` is as the engine needs it.
     pub stubs: Option<bool>,
     /// The context variables whose values are labels of samples; needs the signal engine.

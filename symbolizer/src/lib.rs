@@ -2,11 +2,13 @@
 //!
 //! - [`symbolize`] turns a recording, the registries of its session and the ELF files into a [`profile::Profile`].
 //! - [`mod@file`] writes and reads the `.pronk` file.
+//! - [`along_awaits`] puts tasks on top of the tasks that await them.
 //! - [`view`] shows a profile: which frames are visible, what they are called, and how often each was seen.
 //!
 //! Nothing that is read (ELF and DWARF, registries, `/proc/kallsyms`, profiles) is trusted: what is damaged costs names
 //! and never the profile. Files are read and never mapped, since a mapped file that is truncated kills its reader.
 
+mod awaits;
 pub mod file;
 mod lines;
 mod machinery;
@@ -18,6 +20,7 @@ mod tables;
 mod validate;
 pub mod view;
 
+pub use awaits::along_awaits;
 pub use merge::symbolize;
 pub use validate::OutOfRange;
 

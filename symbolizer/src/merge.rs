@@ -42,8 +42,12 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
         main: thread.main,
     });
     let threads = threads.collect();
-    let contexts: Vec<profile::Context> =
-        recording.contexts.all().iter().map(|context| self::context(context, &recording.codes, &mut tables)).collect();
+    let contexts: Vec<profile::Context> = recording
+        .contexts
+        .all()
+        .iter()
+        .map(|context| self::context(context, &recording.codes, &stacks, &mut tables))
+        .collect();
     let known_context =
         |id: recording::ContextId| Some(profile::ContextId(id.0)).filter(|id| id.index() < contexts.len());
     let mut samples: Vec<profile::Sample> = recording
@@ -63,16 +67,23 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
     Profile { meta, quality, strings, processes, threads, functions, frames, stacks, contexts, samples }
 }
 
-fn context(context: &recording::Context, codes: &[recording::PythonCode], tables: &mut Tables) -> profile::Context {
+fn context(
+    context: &recording::Context,
+    codes: &[recording::PythonCode],
+    stacks: &[StackId],
+    tables: &mut Tables,
+) -> profile::Context {
     let labels = context.labels.iter().map(|(key, value)| (tables.string(key), tables.string(value))).collect();
     let root = |task: &recording::Task| {
         let code = task.root.and_then(|code| codes.get(code.index()));
         code.map_or_else(String::new, |code| full_name(&code.module, &code.qualname))
     };
-    let task = context
-        .task
-        .as_ref()
-        .map(|task| profile::Task { name: tables.string(&task.name), root: tables.string(&root(task)) });
+    let task = context.task.as_ref().map(|task| profile::Task {
+        name: tables.string(&task.name),
+        root: tables.string(&root(task)),
+        below: task.below,
+        awaiters: task.awaiters.and_then(|awaiters| stacks.get(awaiters.index()).copied()),
+    });
     profile::Context { labels, task }
 }
 

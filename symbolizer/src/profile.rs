@@ -82,6 +82,8 @@ pub struct Meta {
     pub engine: String,
     /// What drove the engine, and why, in words.
     pub driver: String,
+    /// Whether it was recorded what awaits each task.
+    pub await_chains: bool,
     /// Whether stubs were on: `full`, `off`, or `auto` (on CPython 3.9 and 3.10).
     pub stubs: String,
     /// Which native frames are shown if nothing else is asked for.
@@ -265,6 +267,10 @@ pub struct Task {
     pub name: StringId,
     /// The function that it runs, as `module.qualname`; empty where that is not known.
     pub root: StringId,
+    /// How many Python frames are below the one of that function, in the stacks of its samples.
+    pub below: u32,
+    /// The frames of the tasks that await it, from the root of the outermost on; where they were recorded and are known.
+    pub awaiters: Option<StackId>,
 }
 
 /// One sample, or several that are alike.

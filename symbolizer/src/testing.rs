@@ -133,7 +133,7 @@ pub fn profile() -> Profile {
     let samples = samples.collect();
     let mut text = |text: &str| tables.string(text);
     let [tenant, route] = ["tenant", "route"].map(&mut text);
-    let mut task = |name, root| Some(Task { name: text(name), root: text(root) });
+    let mut task = |name, root| Some(Task { name: text(name), root: text(root), below: 0, awaiters: None });
     let tasks = [task("Task-1", "shop.serve"), task("Task-12", "shop.serve"), task("cleaner", "")];
     let [a, b, x] = ["a", "b", "/x"].map(text);
     let labels = [vec![(tenant, a)], vec![(tenant, b)], vec![(route, x), (tenant, a)]];

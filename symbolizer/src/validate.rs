@@ -75,6 +75,9 @@ impl Profile {
             if let Some(task) = context.task {
                 text(row, "string", Some(task.name))?;
                 text(row, "string", Some(task.root))?;
+                if let Some(awaiters) = task.awaiters {
+                    row.refers("stack", awaiters.0, self.stacks.len())?;
+                }
             }
         }
         for (row, sample) in rows("samples", &self.samples) {

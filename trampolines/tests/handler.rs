@@ -26,7 +26,7 @@ fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
         driver: driver as u32,
         kernel: 0,
         stubs: stubs.into(),
-        reserved: 0,
+        await_chains: 1,
         ring_directory,
         variables: [0; VARIABLES_SIZE],
     };

@@ -41,6 +41,11 @@ pub struct Selection {
     #[command(flatten)]
     pub samples: Samples,
 
+    /// Put each task on top of the tasks that await it, and leave out the loop of events (needs a profile that was recorded
+    /// with --await-chains)
+    #[arg(long)]
+    pub await_chains: bool,
+
     /// Native frames to show [default: as was asked for when the profile was made]
     #[arg(long, value_enum)]
     pub native: Option<Native>,

@@ -192,6 +192,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             engine,
             mode: Mode::Cpu,
             kernel: false,
+            await_chains: false,
             duration: None,
             stubs: None,
             label_variables: Vec::new(),

@@ -17,7 +17,7 @@ pub fn run(arguments: FlamegraphArguments) -> Result<Ending> {
     if Format::of(path) != Some(Format::Svg) {
         bail!("a flamegraph is an SVG file, so -o takes a name that ends in .svg, not {}", path.display());
     }
-    let profile = super::read(&arguments.profile)?;
+    let profile = super::read_along(&arguments.profile, arguments.selection.await_chains)?;
     let by = arguments.grouping.by(None)?;
     let options = ViewOptions {
         native: arguments.selection.native.map(Into::into),

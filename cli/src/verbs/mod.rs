@@ -10,6 +10,7 @@ mod summary;
 pub mod timeline;
 
 use anyhow::{Context, Result, bail};
+use pronk_symbolizer::along_awaits;
 use pronk_symbolizer::profile::Profile;
 use std::path::Path;
 
@@ -25,6 +26,18 @@ fn read(path: &Path) -> Result<Profile> {
     }
     let bytes = std::fs::read(path).with_context(cannot_read)?;
     pronk_symbolizer::file::read(&bytes).with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// Reads a profile, with tasks on top of what awaits them if that is asked for.
+fn read_along(path: &Path, await_chains: bool) -> Result<Profile> {
+    let profile = read(path)?;
+    match (await_chains, profile.meta.await_chains) {
+        (false, _) => Ok(profile),
+        (true, true) => Ok(along_awaits(&profile)),
+        (true, false) => {
+            bail!("{} does not say what awaits each task: record it with `pronk record --await-chains`", path.display())
+        }
+    }
 }
 
 /// Why lines cannot be told apart, where none is known, and what to do.

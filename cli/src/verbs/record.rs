@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use pronk_sampler::recording::{Event, Recording};
 use pronk_sampler::{Request, Session, SessionDirectory};
 use pronk_symbolizer::profile::{Meta, Profile};
-use pronk_symbolizer::symbolize;
 use pronk_symbolizer::view::{By, View, ViewOptions};
+use pronk_symbolizer::{along_awaits, symbolize};
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -39,6 +39,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         mode: arguments.mode.into(),
         kernel: arguments.kernel,
         label_variables: arguments.label_var.clone(),
+        await_chains: arguments.await_chains,
         duration: arguments.duration,
         stubs: match arguments.stubs {
             Stubs::Full => Some(true),
@@ -64,8 +65,10 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
 /// Makes the profile, writes it, and says what is in it.
 fn finish(arguments: &RecordArguments, by: Option<By>, recording: &Recording, session: &Session, outputs: &[Output]) {
     let profile = symbolize(recording, meta(arguments, recording, session));
-    let view = View::new(&profile, &ViewOptions { lines: arguments.lines, by, ..ViewOptions::default() });
-    let files = write(&profile, &view, outputs);
+    let along = arguments.await_chains.then(|| along_awaits(&profile));
+    let drawn = along.as_ref().unwrap_or(&profile);
+    let view = View::new(drawn, &ViewOptions { lines: arguments.lines, by, ..ViewOptions::default() });
+    let files = write(&profile, drawn, &view, outputs);
     if recording.exit.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");
     }
@@ -81,6 +84,9 @@ fn refuse_what_cannot_be(arguments: &RecordArguments) -> Result<()> {
     }
     if arguments.lines && arguments.engine == Engine::Perf {
         bail!("--lines needs --engine signal: with perf, Python functions have no lines");
+    }
+    if arguments.await_chains && arguments.engine == Engine::Perf {
+        bail!("--await-chains needs --engine signal: what awaits a task is only found from inside the program");
     }
     Ok(())
 }
@@ -107,10 +113,12 @@ fn outputs(asked: Option<&Path>) -> Result<Vec<Output>> {
 }
 
 /// Writes the files. What could not be written anywhere is said here and costs no other file.
-fn write(profile: &Profile, view: &View<'_>, outputs: &[Output]) -> Vec<(Format, Written)> {
+fn write(profile: &Profile, drawn: &Profile, view: &View<'_>, outputs: &[Output]) -> Vec<(Format, Written)> {
     let mut files = Vec::new();
     for output in outputs {
         let exporter = output.format.exporter();
+        // A profile has the stacks as they were.
+        let profile = if output.format == Format::Pronk { profile } else { drawn };
         match output.write(|file| exporter.write(profile, view, file)) {
             Ok(written) => files.push((output.format, written)),
             Err(error) => say!("{}; nor would any other directory take it, so it is lost", describe(&error)),
@@ -144,6 +152,7 @@ fn meta(arguments: &RecordArguments, recording: &Recording, session: &Session) -
             Stubs::Auto | Stubs::Full | Stubs::Windowed => "full",
         }
         .to_owned(),
+        await_chains: arguments.await_chains,
         native: arguments.native.into(),
         exit: recording.exit.map_or_else(|| "still running".to_owned(), in_words),
     }

@@ -18,7 +18,7 @@ const TABLE_ROWS: usize = 20;
 /// # Errors
 /// When the profile cannot be read or stdout cannot be written.
 pub fn run(arguments: ReportArguments) -> Result<Ending> {
-    let profile = super::read(&arguments.profile)?;
+    let profile = super::read_along(&arguments.profile, arguments.selection.await_chains)?;
     let by = arguments.grouping.by(None)?;
     let options = ViewOptions {
         native: arguments.selection.native.map(Into::into),

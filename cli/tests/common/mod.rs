@@ -176,7 +176,12 @@ impl Builder {
     /// For whom samples are: labels, and the name and the root of a task.
     pub fn context(&mut self, labels: &[(&str, &str)], task: Option<(&str, &str)>) -> ContextId {
         let labels = labels.iter().map(|(key, value)| (self.string(key), self.string(value))).collect();
-        let task = task.map(|(name, root)| Task { name: self.string(name), root: self.string(root) });
+        let task = task.map(|(name, root)| Task {
+            name: self.string(name),
+            root: self.string(root),
+            below: 0,
+            awaiters: None,
+        });
         self.0.contexts.push(Context { labels, task });
         ContextId(self.0.contexts.len() as u32 - 1)
     }
@@ -212,6 +217,7 @@ pub fn example() -> Profile {
         event: "cpu-clock".into(),
         engine: "perf".into(),
         driver: "perf engine: the kernel takes the samples".into(),
+        await_chains: false,
         stubs: "full".into(),
         native: NativeFrames::Extensions,
         exit: "exit code 0".into(),

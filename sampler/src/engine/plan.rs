@@ -61,6 +61,9 @@ impl Plan {
                 if !request.label_variables.is_empty() {
                     return Err(Error::VariablesOfPerf);
                 }
+                if request.await_chains {
+                    return Err(Error::AwaitChainsOfPerf);
+                }
                 check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
                 Ok(Plan { frequency, stubs: request.stubs.unwrap_or(true), way: Way::Perf })
             }
@@ -141,7 +144,7 @@ impl Signal {
                 Some(true) => StubsSetting::Full,
                 Some(false) => StubsSetting::Off,
             } as u32,
-            reserved: 0,
+            await_chains: request.await_chains.into(),
             ring_directory,
             variables: label_variable::to_settings(&request.label_variables)?,
         };
@@ -197,6 +200,7 @@ mod tests {
             engine,
             mode,
             kernel,
+            await_chains: true,
             stubs,
             label_variables: Vec::new(),
         };
@@ -206,10 +210,12 @@ mod tests {
         assert!(refused(request(Signal, 0, Mode::Cpu, false, None)).contains("-F 0"));
         assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
         assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
+        assert!(refused(request(Perf, 99, Mode::Cpu, false, None)).contains("--await-chains"));
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");
         let settings = std::fs::read(directory.path().join(SETTINGS_FILE)).unwrap();
-        assert_eq!(Settings::from_bytes(&settings).unwrap().period_ns, 1_000_000_000 / 99);
+        let settings = Settings::from_bytes(&settings).unwrap();
+        assert_eq!((settings.period_ns, settings.await_chains), (1_000_000_000 / 99, 1));
     }
 }

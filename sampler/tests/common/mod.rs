@@ -71,6 +71,7 @@ pub fn request(command: Vec<OsString>) -> Request {
         engine: EngineChoice::Perf,
         mode: Mode::Cpu,
         kernel: false,
+        await_chains: false,
         duration: None,
         stubs: Some(false),
         label_variables: Vec::new(),

@@ -359,8 +359,9 @@ fn samples_keep_for_whom_they_were_taken() {
     let session = Session::new();
     let mut recording = session.recording();
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let task = recording::Task { name: "Task-1".to_owned(), root: Some(CodeId(0)) };
     recording.codes.push(code("app", "serve", 1, &[]));
+    let awaiters = Some(recording.stacks.push(None, Frame::Python(CodeId(0), None)));
+    let task = recording::Task { name: "Task-1".to_owned(), root: Some(CodeId(0)), below: 3, awaiters };
     let labels = vec![label("route", "/x"), label("tenant", "a")];
     let id = recording.contexts.id(recording::Context { labels, task: Some(task) });
     for time in 2_000..2_003 {
@@ -375,5 +376,8 @@ fn samples_keep_for_whom_they_were_taken() {
     let [context] = &profile.contexts[..] else { panic!("{:?}", profile.contexts) };
     let labels: Vec<_> = context.labels.iter().map(|&(key, value)| (text(key), text(value))).collect();
     assert_eq!(labels, [("route", "/x"), ("tenant", "a")]);
-    assert_eq!(context.task.map(|task| (text(task.name), text(task.root))), Some(("Task-1", "app.serve")));
+    let task = context.task.unwrap();
+    assert_eq!((text(task.name), text(task.root), task.below), ("Task-1", "app.serve", 3));
+    let awaiter = profile.frames[profile.stacks[task.awaiters.unwrap().index()].frame.index()];
+    assert_eq!(text(profile.functions[awaiter.function.index()].name), "app.serve");
 }

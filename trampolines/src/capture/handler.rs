@@ -13,7 +13,7 @@ use super::thread::SampledThread;
 use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
 use crate::context::{Pairs, ScopeNumber};
-use crate::python::{End, Link, Walked};
+use crate::python::{End, Link, Sampled, Walked};
 use crate::ring::{RingWriter, Room};
 use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
 use crate::wire::{FrameLink, Mode, REGISTERS, RingRecord, RingRecordKind, SampleRecord, sample_flags};
@@ -146,6 +146,12 @@ impl Parts {
         let task = self.task.as_ref().filter(|_| self.flags & sample_flags::SAME_TASK_NAME == 0);
         task.map_or(&[], |task| task.name.as_bytes())
     }
+
+    /// How many frames await the task, if they are other ones than before.
+    fn new_awaiters(&self) -> usize {
+        let task = self.task.as_ref().filter(|_| self.flags & sample_flags::SAME_AWAITERS == 0);
+        task.map_or(0, |task| task.awaiters)
+    }
 }
 
 impl Handler<'_> {
@@ -228,12 +234,19 @@ impl Handler<'_> {
         }
     }
 
-    /// The task that the thread runs.
-    fn task(&self, states: [Option<u64>; 2], (walked, known): (usize, usize)) -> Option<RunningTask> {
+    /// The task that the thread runs, and what awaits it, if that is asked for.
+    fn task(&mut self, states: [Option<u64>; 2], (walked, known): (usize, usize)) -> Option<RunningTask> {
         let [Some(state), _] = states else { return None };
+        let Capture { sampled, settings, .. } = self.capture;
         let chain = self.thread.links.chain(walked, known);
         // SAFETY: the state is this thread's own, and there is nothing to drop.
-        unsafe { faults::attempt(|| task::running(&self.capture.sampled, state, &chain)) }.flatten()
+        let mut task = unsafe { faults::attempt(|| task::running(sampled, state, &chain)) }.flatten()?;
+        if settings.await_chains != 0 {
+            let room = self.thread.awaiters.found();
+            // SAFETY: the task is the one that this thread runs, and there is nothing to drop.
+            task.awaiters = unsafe { faults::attempt(|| task::awaiters(sampled, &task, room)) }.unwrap_or(0);
+        }
+        Some(task)
     }
 
     /// Whether the thread was in a system call: those leave the address of the instruction behind them in rcx, and one that
@@ -258,7 +271,8 @@ impl Handler<'_> {
         // Code objects and scopes come first, so that a sample's are in the ring before it.
         scopes::find(self.thread.links.walked(), links);
         let new_links = self.thread.links.count_new(links, known);
-        let numbered = self.number_links(ring, new_links);
+        let awaiters = task.as_ref().map_or(0, |task| task.awaiters);
+        let numbered = self.number_links(ring, new_links, awaiters);
         let new = self.thread.links.walked().get(..new_links).unwrap_or_default();
         let inherits = numbered.and_then(|()| scopes::say(ring, new, inherited));
         let said = &mut self.thread.said_variables;
@@ -285,11 +299,14 @@ impl Handler<'_> {
         if task.as_ref().is_some_and(has_same_name) {
             flags |= sample_flags::SAME_TASK_NAME;
         }
+        if awaiters > 0 && self.thread.awaiters.are_same(awaiters) {
+            flags |= sample_flags::SAME_AWAITERS;
+        }
         let parts = Parts { periods, flags, extent, unknown_stack, links, known, new_links, kernel, inherits, task };
         let size = size_of::<RingRecord>()
             .wrapping_add(size_of::<SampleRecord>())
             .wrapping_add(parts.extent.new_bytes() as usize)
-            .wrapping_add(new_links.wrapping_mul(size_of::<FrameLink>()))
+            .wrapping_add(new_links.wrapping_add(parts.new_awaiters()).wrapping_mul(size_of::<FrameLink>()))
             .wrapping_add(kernel.wrapping_mul(8))
             .wrapping_add(parts.new_task_name().len())
             .next_multiple_of(8);
@@ -304,14 +321,19 @@ impl Handler<'_> {
         }
     }
 
-    /// Gives each new link the number of its code object. `None` when the ring has no room for one that it lacks.
-    fn number_links(&mut self, ring: &RingWriter, new_links: usize) -> Option<()> {
-        let SampledThread { links, texts, .. } = &mut *self.thread;
-        let sampled = &self.capture.sampled;
+    /// Gives each new link, and those of awaiters, the number of its code object. `None` when the ring has no room for one
+    /// that it lacks.
+    fn number_links(&mut self, ring: &RingWriter, new_links: usize, awaiters: usize) -> Option<()> {
+        let SampledThread { links, texts, awaiters: kept, .. } = &mut *self.thread;
+        let Sampled { codes, walker, .. } = &self.capture.sampled;
         // SAFETY: the thread's memory came filled with zeros, and any bytes are valid here.
         let scratch = unsafe { texts.assume_init_mut() };
         for link in links.walked().iter_mut().take(new_links) {
-            link.number = sampled.codes.number(link, sampled.walker.layout, ring, scratch)?;
+            link.number = codes.number(link, Straight, walker.layout, ring, scratch)?;
+        }
+        // What is suspended another thread may end.
+        for link in kept.found().iter_mut().take(awaiters) {
+            link.number = codes.number(link, Guarded, walker.layout, ring, scratch)?;
         }
         Some(())
     }
@@ -345,6 +367,8 @@ impl Handler<'_> {
             waited: parts.periods.waited,
             task_root: parts.task.map_or(0, |task| task.root),
             task_name: parts.new_task_name().len() as u32,
+            awaiters: parts.new_awaiters() as u32,
+            reserved: 0,
         });
         if parts.unknown_stack > 0 {
             // SAFETY: as in `number_links`.
@@ -355,7 +379,9 @@ impl Handler<'_> {
             // SAFETY: the extent was made of this stack a moment ago.
             unsafe { self.thread.stack.keep(extent, |piece| room.write(piece)) };
         }
-        for link in self.thread.links.walked().iter().take(parts.new_links) {
+        let SampledThread { links, awaiters, .. } = &mut *self.thread;
+        let new_links = links.walked().iter().take(parts.new_links);
+        for link in new_links.chain(awaiters.found().iter().take(parts.new_awaiters())) {
             let Link { address, number: code, instruction, scope, .. } = *link;
             room.write_value(FrameLink { code, instruction, address, scope });
         }
@@ -365,6 +391,9 @@ impl Handler<'_> {
         room.write(parts.new_task_name());
         if let Some(task) = &parts.task {
             self.thread.task_name = task.name;
+        }
+        if parts.new_awaiters() > 0 {
+            self.thread.awaiters.keep(parts.new_awaiters());
         }
         self.thread.links.keep(parts.links, parts.known, parts.new_links);
         self.thread.sequence = self.thread.sequence.wrapping_add(1);

@@ -5,12 +5,13 @@
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `scopes` finds the labels of frames, and says in the ring what they are.
-//! - `task` finds the task that runs, and its name.
+//! - `task` finds the task that runs, and its name; `awaiters` knows which frames await it.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
 //! - [`program_action`] is what the program itself wants done about the signals; [`writes`] go on that one cuts short.
 //!
 //! Nothing that a handler calls takes a lock, allocates, or leaves errno changed.
 
+mod awaiters;
 mod driver;
 mod faults;
 mod handler;
@@ -181,6 +182,7 @@ pub(crate) fn after_fork() {
     sampled.anchors.forget();
     sampled.task_name = Text::new();
     sampled.said_variables = SaidVariables::default();
+    sampled.awaiters.forget();
     sampled.sequence = 0;
     sampled.retakes = 0;
     let Ok(driver) = capture.create_driver() else { return };

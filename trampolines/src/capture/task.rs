@@ -1,7 +1,7 @@
-//! The task of a sample: where on its chain of frames it begins, and what it is called.
+//! The task of a sample: where on its chain of frames it begins, what it is called, and who awaits it.
 
 use super::memory::Straight;
-use crate::python::{Chain, Sampled, TaskName, push_text};
+use crate::python::{Chain, Link, Sampled, Task, TaskName, push_text};
 use crate::sys::Text;
 use crate::wire::LONGEST_TASK_NAME;
 use core::fmt::Write;
@@ -16,6 +16,10 @@ pub struct RunningTask {
     pub root: u32,
     /// Its name; a long one is cut.
     pub name: Name,
+    /// How many frames await it; 0 as long as those were not looked for.
+    pub awaiters: usize,
+    /// What it is.
+    task: Task,
 }
 
 /// The task that the calling thread runs, by its state and the links of its frames.
@@ -39,5 +43,14 @@ pub unsafe fn running(sampled: &Sampled, state: u64, chain: &Chain<'_>) -> Optio
             let _fits = write!(name, "Task-{number}");
         }
     }
-    Some(RunningTask { root: task.root as u32 + 1, name })
+    Some(RunningTask { root: task.root as u32 + 1, name, awaiters: 0, task })
+}
+
+/// Writes the links of the frames that await a task, those nearest to it first; how many they are.
+///
+/// # Safety
+/// The calling thread runs the task, and a fault is caught.
+pub unsafe fn awaiters(sampled: &Sampled, running: &RunningTask, room: &mut [Link]) -> usize {
+    // SAFETY: as promised by the caller.
+    sampled.awaits.as_ref().map_or(0, |awaits| unsafe { awaits.find(&sampled.walker, &running.task, room) })
 }

@@ -1,5 +1,6 @@
 //! What a sampled thread keeps: its driver, its clocks, and what its last sample looked like.
 
+use super::awaiters::KeptAwaiters;
 use super::driver::ThreadDriver;
 use super::links::{KeptLinks, MOST_LINKS};
 use super::scopes::SaidVariables;
@@ -7,7 +8,7 @@ use super::stack::{KEPT_SIZE, KeptStack};
 use crate::python::{Anchors, Link, TEXT_SIZE};
 use crate::stub::thread;
 use crate::sys::{self, Refused, Text};
-use crate::wire::LONGEST_TASK_NAME;
+use crate::wire::{LONGEST_TASK_NAME, MOST_AWAITERS};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -51,6 +52,8 @@ pub struct SampledThread {
     pub task_name: Text<{ LONGEST_TASK_NAME + 1 }>,
     /// What the last sample had from context variables.
     pub said_variables: SaidVariables,
+    /// The frames that await the task of the last sample with an awaited task.
+    pub awaiters: KeptAwaiters,
     /// Room for the texts of code objects.
     pub texts: MaybeUninit<[u8; TEXT_SIZE]>,
 }
@@ -80,7 +83,8 @@ pub struct Pace {
 
 const STRUCTURE: usize = size_of::<SampledThread>().next_multiple_of(4096);
 const LINKS: usize = MOST_LINKS * size_of::<Link>();
-const WHOLE: usize = STRUCTURE + KEPT_SIZE + 2 * LINKS;
+const AWAITERS: usize = MOST_AWAITERS * size_of::<Link>();
+const WHOLE: usize = STRUCTURE + KEPT_SIZE + 2 * LINKS + 2 * AWAITERS;
 
 impl SampledThread {
     /// Memory for a thread that is to start with a main function, or runs already.
@@ -90,10 +94,11 @@ impl SampledThread {
     pub fn allocate(main: Option<(Main, *mut c_void)>) -> Result<NonNull<SampledThread>, Refused> {
         let memory = sys::map_anonymous(WHOLE)?;
         let structure = memory.cast::<SampledThread>();
-        // SAFETY: the mapping has room for the structure, the bytes and both arrays, one behind the other.
+        // SAFETY: the mapping has room for the structure, the bytes and all arrays, one behind the other.
         unsafe {
             let bytes = memory.add(STRUCTURE);
             let links = bytes.add(KEPT_SIZE).cast::<Link>();
+            let awaiters = links.add(2 * MOST_LINKS);
             structure.write(SampledThread {
                 main,
                 tid: 0,
@@ -111,6 +116,7 @@ impl SampledThread {
                 retakes: 0,
                 task_name: Text::new(),
                 said_variables: SaidVariables::default(),
+                awaiters: KeptAwaiters::new(awaiters, awaiters.add(MOST_AWAITERS)),
                 texts: MaybeUninit::uninit(),
             });
         }

@@ -77,10 +77,11 @@ impl Codes {
     }
 
     /// The number of a link's code object, described in the ring if it was not; 0 for a border. `None` when the ring has no
-    /// room.
+    /// room. `memory` suits the code object: it is read straight where a frame that runs keeps it alive.
     pub fn number(
         &self,
         link: &Link,
+        memory: impl Memory + Copy,
         layout: &Layout,
         ring: &RingWriter,
         scratch: &mut [u8; TEXT_SIZE],
@@ -93,7 +94,7 @@ impl Codes {
             return Some(NO_ROOM);
         };
         if slot.load(Ordering::Relaxed) & DESCRIBED == 0 {
-            Describe { layout, ring, link }.write(number, scratch)?;
+            Describe { memory, layout, ring, link }.write(number, scratch)?;
             slot.fetch_or(DESCRIBED, Ordering::Relaxed);
         }
         Some(number)
@@ -146,28 +147,29 @@ fn key_of(link: &Link) -> u64 {
 }
 
 /// Describes one code object.
-struct Describe<'a> {
+struct Describe<'a, M> {
+    memory: M,
     layout: &'a Layout,
     ring: &'a RingWriter,
     link: &'a Link,
 }
 
-impl Describe<'_> {
+impl<M: Memory + Copy> Describe<'_, M> {
     /// Writes the record; `None` when the ring has no room.
     fn write(&self, number: u32, scratch: &mut [u8; TEXT_SIZE]) -> Option<()> {
         let Code { filename, name, qualname, first_line, line_table, line_table_format, .. } = self.layout.code;
-        let code = self.link.code;
+        let (code, memory) = (self.link.code, self.memory);
         let mut texts = Texts::new(&self.layout.text, scratch);
-        // SAFETY: the frame keeps the code object alive, and that its strings and its line table.
-        let field = |at: u16| unsafe { Straight.word(code.wrapping_add(at.into())) }.unwrap_or(0);
+        // SAFETY: the frame keeps the code object alive, and that its strings and its line table; or reads are guarded.
+        let field = |at: u16| unsafe { memory.word(code.wrapping_add(at.into())) }.unwrap_or(0);
         let module = self.module().map_or(0, |module| texts.push(&Guarded, module));
-        let qualname = texts.push(&Straight, field(qualname.unwrap_or(name)));
-        let file = texts.push(&Straight, field(filename));
+        let qualname = texts.push(&memory, field(qualname.unwrap_or(name)));
+        let file = texts.push(&memory, field(filename));
         let line_table = field(line_table);
         // SAFETY: as above. PyBytesObject (Include/cpython/bytesobject.h) has its size at 16, and its bytes from 32 on.
         let (first_line, lines) = unsafe {
-            let first_line = Straight.number(code.wrapping_add(first_line.into())).unwrap_or(0);
-            let lines = Straight.word(line_table.wrapping_add(16)).filter(|size| *size <= LONGEST_LINE_TABLE);
+            let first_line = memory.number(code.wrapping_add(first_line.into())).unwrap_or(0);
+            let lines = memory.word(line_table.wrapping_add(16)).filter(|size| *size <= LONGEST_LINE_TABLE);
             (first_line, lines.map(|size| size as usize))
         };
         let format = lines.map_or(LineTableFormat::None, |_| line_table_format);
@@ -192,7 +194,7 @@ impl Describe<'_> {
         while left > 0 {
             let Some(part) = scratch.get_mut(..left.min(TEXT_SIZE)) else { break };
             // SAFETY: as above: the part is within the line table.
-            unsafe { Straight.fill(from, part) };
+            unsafe { memory.fill(from, part) };
             room.write(part);
             from = from.wrapping_add(part.len() as u64);
             left = left.saturating_sub(part.len());

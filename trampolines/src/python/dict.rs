@@ -3,7 +3,8 @@
 //! Sources: `PyDictObject` of Include/cpython/dictobject.h; its keys in Objects/dict-common.h up to 3.10, and in
 //! Include/internal/pycore_dict.h from 3.11 on.
 
-use super::layout::Layout;
+use super::layout::{Attributes, Layout};
+use super::objects::is_address;
 use super::text::is_text;
 use crate::capture::memory::Memory;
 
@@ -44,6 +45,10 @@ pub unsafe fn values(memory: &impl Memory, layout: &Layout, dictionary: u64) -> 
         match apart {
             0 => entries_of(memory, layout, memory.word(dictionary.wrapping_add(KEYS))?)
                 .map(|(words, key)| Words { start: words.start.wrapping_add(key).wrapping_add(8), ..words }),
+            // From 3.13 on there is a head, which begins with their number.
+            head if matches!(layout.tasks.attributes, Attributes::Within) => {
+                Some(Words { start: head.wrapping_add(8), stride: 8, count: memory.byte(head)?.into() })
+            }
             start => Some(Words { start, stride: 8, count: len(memory, dictionary)? }),
         }
     }
@@ -137,9 +142,4 @@ unsafe fn value_of<M: Memory + Copy>(memory: &M, layout: &Layout, dictionary: u6
     let mut entries = unsafe { entries(*memory, layout, dictionary) }?.take(MOST_KEYS);
     let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(memory, &layout.text, entry.0, key);
     entries.find(is_key).map(|(_, value)| value)
-}
-
-/// Whether a word can be the address of an object.
-pub fn is_address(word: u64) -> bool {
-    (0x1_0000..1 << 47).contains(&word) && word.is_multiple_of(8)
 }

@@ -267,7 +267,7 @@ impl Walker {
     ///
     /// # Safety
     /// As for [`Walker::walk`].
-    unsafe fn link(&self, memory: &impl Memory, frame: u64) -> Option<Option<Link>> {
+    pub(super) unsafe fn link(&self, memory: &impl Memory, frame: u64) -> Option<Option<Link>> {
         let Layout { frame: fields, code: of_code, links, .. } = self.layout;
         // SAFETY: as promised by the caller.
         unsafe {

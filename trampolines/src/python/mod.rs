@@ -1,6 +1,7 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
 mod anchors;
+mod awaits;
 mod check;
 mod code_object;
 mod codes;
@@ -15,6 +16,7 @@ mod interpreters;
 mod labels;
 mod layout;
 mod links;
+mod objects;
 mod perf_support;
 mod recursion;
 mod refusal;
@@ -34,7 +36,7 @@ pub(crate) use labels::{SCOPES, inherited_scope};
 pub use layout::Layout;
 pub use links::{End, Link, Walked, Walker};
 pub use sampled::Sampled;
-pub use tasks::{Chain, TaskName};
+pub use tasks::{Chain, Task, TaskName};
 pub(crate) use text::push_text;
 pub use version::{SUPPORTED, Version};
 

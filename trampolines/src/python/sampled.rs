@@ -1,5 +1,6 @@
 //! What the signal handler needs to know of CPython.
 
+use super::awaits::Awaits;
 use super::codes::Codes;
 use super::current::Current;
 use super::links::Walker;
@@ -28,6 +29,8 @@ pub struct Sampled {
     pub tasks: Tasks,
     /// The context variables whose values are labels.
     pub variables: Variables,
+    /// Who awaits them.
+    pub awaits: Option<Awaits>,
     /// Whether code that exchanges stacks is in the process.
     switches: Switches,
     newest_thread: unsafe extern "C" fn() -> *mut core::ffi::c_void,
@@ -51,6 +54,7 @@ impl Sampled {
             current: Once::new(),
             tasks: Tasks::new(symbols),
             variables: Variables::default(),
+            awaits: Awaits::new(),
             switches: Switches::new(),
             newest_thread: symbols.newest_thread,
             is_initialized: symbols.is_initialized,

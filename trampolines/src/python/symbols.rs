@@ -119,3 +119,17 @@ symbols! {
     coroutine_type: *mut Object = c"PyCoro_Type";
     generator_type: *mut Object = c"PyGen_Type";
 }
+
+symbols! {
+    /// The types of what leads from a task to those that await it.
+    TypeSymbols;
+    coroutine: *mut Object = c"PyCoro_Type";
+    generator: *mut Object = c"PyGen_Type";
+    async_generator: *mut Object = c"PyAsyncGen_Type";
+    function: *mut Object = c"PyFunction_Type";
+    method: *mut Object = c"PyMethod_Type";
+    built_in: *mut Object = c"PyCFunction_Type";
+    cell: *mut Object = c"PyCell_Type";
+    tuple: *mut Object = c"PyTuple_Type";
+    list: *mut Object = c"PyList_Type";
+}

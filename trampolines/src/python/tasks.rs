@@ -8,10 +8,11 @@
 //! # Safety
 //! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
 
-use super::dict::{self, Words, is_address};
+use super::dict::{self, Words};
 use super::int;
-use super::layout::{Attributes, CurrentTask, GeneratorFrame, Layout};
+use super::layout::{CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
+use super::objects::{attributes_of, derives_from, has_name, is_address};
 use super::symbols::Symbols;
 use crate::capture::memory::{Guarded, Memory, Straight};
 use core::ffi::c_int;
@@ -33,6 +34,10 @@ pub struct Task {
     pub root: usize,
     /// Its name.
     pub name: TaskName,
+    /// Where it is.
+    pub address: u64,
+    /// The offset of its coroutine in it, if it is written in C, or derives from what is.
+    pub coroutine: Option<u64>,
 }
 
 /// The name of a task.
@@ -77,14 +82,13 @@ const INTERPRETER: u64 = 16;
 const TYPE: u64 = 8;
 /// `tp_name` of `PyTypeObject`.
 const TYPE_NAME: u64 = 24;
-/// `tp_basicsize` and `tp_dictoffset`.
+/// `tp_basicsize`.
 const BASIC_SIZE: u64 = 32;
-const DICTIONARY_OFFSET: u64 = 288;
 /// `tp_name` of the tasks that are written in C.
 const C_TASK: &[u8; 14] = b"_asyncio.Task\0";
-/// Where a task's own fields begin, and how many are looked through.
+/// Where a task's own fields begin, and how many of them or of its attributes are looked through.
 const FIELDS: u64 = 16;
-const FEW: Words = Words { start: 0, stride: 8, count: 24 };
+const FEW: u64 = 32;
 /// Where in a thread's state the task is looked for.
 const STATE_FIELDS: core::ops::Range<u64> = 64..2048;
 /// How many of the oldest links are looked through for the coroutine of a task: what runs a loop is a few frames.
@@ -210,34 +214,22 @@ impl Tasks {
             let at = self.coroutine.load(Ordering::Relaxed);
             if at != 0 && self.task_type.load(Ordering::Relaxed) == kind {
                 let field = Words { start: task.wrapping_add(at), stride: 8, count: 1 };
-                return self.task_in(layout, field, chain).map(|(task, _)| task);
+                let found = self.task_in(layout, field, chain);
+                return found.map(|(found, _)| Task { address: task, coroutine: Some(at), ..found });
             }
-            let own = Words { start: task.wrapping_add(FIELDS), ..FEW };
-            let own = match layout.tasks.attributes {
-                Attributes::Within => own,
-                _ => Words { count: Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8, ..own },
-            };
+            let count = Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8;
+            let own = Words { start: task.wrapping_add(FIELDS), stride: 8, count };
             if let Some((found, at)) = self.task_in(layout, own, chain) {
-                if Straight.bytes(Straight.word(kind.wrapping_add(TYPE_NAME))?) == Some(*C_TASK) {
-                    self.coroutine.store(at.wrapping_sub(task), Ordering::Relaxed);
+                let at = at.wrapping_sub(task);
+                if has_name(kind, C_TASK) {
+                    self.coroutine.store(at, Ordering::Relaxed);
                     self.task_type.store(kind, Ordering::Relaxed);
                 }
-                return Some(found);
+                let coroutine = if derives_from(kind, C_TASK) { Some(at) } else { None };
+                return Some(Task { address: task, coroutine, ..found });
             }
-            let attributes = match layout.tasks.attributes {
-                Attributes::InDictionary => {
-                    let at =
-                        Straight.word(kind.wrapping_add(DICTIONARY_OFFSET)).filter(|at| (16..4096).contains(at))?;
-                    let dictionary = Straight.word(task.wrapping_add(at)).filter(|it| is_address(*it))?;
-                    dict::values(&Straight, layout, dictionary)?
-                }
-                Attributes::Before { distance, tag } => {
-                    let start = Straight.word(task.wrapping_sub(distance.into()))?.wrapping_add(tag.into());
-                    Words { start: Some(start).filter(|start| is_address(*start))?, ..FEW }
-                }
-                Attributes::Within => return None,
-            };
-            self.task_in(layout, attributes, chain).map(|(task, _)| task)
+            let attributes = attributes_of(layout, task)?;
+            self.task_in(layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
         }
     }
 
@@ -247,7 +239,7 @@ impl Tasks {
     /// As for [`Tasks::running`].
     unsafe fn task_in(&self, layout: &Layout, fields: Words, chain: &Chain<'_>) -> Option<(Task, u64)> {
         let places =
-            (0..fields.count.min(FEW.count)).map(|index| fields.start.wrapping_add(index.wrapping_mul(fields.stride)));
+            (0..fields.count.min(FEW)).map(|index| fields.start.wrapping_add(index.wrapping_mul(fields.stride)));
         // SAFETY: as promised by the caller.
         unsafe {
             let (at, root) = places.clone().find_map(|at| {
@@ -265,7 +257,7 @@ impl Tasks {
             let is_text = |name: &TaskName| matches!(name, TaskName::Text(_));
             let name = self.name_at(layout, at.wrapping_add(8));
             let name = name.or_else(|| places.clone().filter_map(|at| self.name_at(layout, at)).find(is_text))?;
-            Some((Task { root, name }, at))
+            Some((Task { root, name, address: 0, coroutine: None }, at))
         }
     }
 

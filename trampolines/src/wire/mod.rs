@@ -15,7 +15,7 @@ pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record,
 pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, VERSION, read_function};
 pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord};
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
-pub use sample::{LONGEST_TASK_NAME, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};
+pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};
 pub use settings::{
     DIRECTORY_SIZE, Driver, MOST_VARIABLES, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
     StubsSetting, VARIABLES_SIZE, VariableName,

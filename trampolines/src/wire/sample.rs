@@ -13,7 +13,7 @@ use core::mem::size_of;
 pub enum RingRecordKind {
     /// Nothing: room at the ring's end in which the next record did not fit.
     Padding = 1,
-    /// A [`SampleRecord`], the stack, the [`FrameLink`]s, the addresses in the kernel.
+    /// A [`SampleRecord`], and what comes behind it.
     Sample = 2,
     /// A [`super::FunctionRecord`] and its texts: the function of a code object. Its `stub` is the number by which
     /// [`FrameLink::code`] refers to it. A number may be used before its record is there, and may be said twice.
@@ -57,13 +57,15 @@ pub mod sample_flags {
     pub const IN_SYSTEM_CALL: u32 = 8;
     /// The task has the name that the thread's last sample with a task had.
     pub const SAME_TASK_NAME: u32 = 16;
+    /// The task is awaited by the frames by which the thread's last sample with an awaited task was.
+    pub const SAME_AWAITERS: u32 = 32;
 }
 
 /// The number of registers in a sample.
 pub const REGISTERS: usize = 17;
 
-/// One sample. Behind it come `stack_new` bytes of the stack, `links_new` of [`FrameLink`], `kernel` addresses, and
-/// `task_name` bytes of a task's name in UTF-8.
+/// One sample. Behind it come `stack_new` bytes of the stack, `links_new` and `awaiters` of [`FrameLink`], `kernel`
+/// addresses, and `task_name` bytes of a task's name in UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct SampleRecord {
@@ -102,9 +104,16 @@ pub struct SampleRecord {
     pub task_root: u32,
     /// The bytes of the task's name that this record carries.
     pub task_name: u32,
+    /// The links of the frames that await the task that this record carries, those nearest to it first.
+    pub awaiters: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<SampleRecord>() == 208);
+const _: () = assert!(size_of::<SampleRecord>() == 216);
+
+/// The most frames that await a task that a sample has.
+pub const MOST_AWAITERS: usize = 256;
 
 /// The longest name of a task that is kept whole, in bytes.
 pub const LONGEST_TASK_NAME: usize = 128;

@@ -111,8 +111,8 @@ pub struct Settings {
     pub kernel: u32,
     /// A [`StubsSetting`].
     pub stubs: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Whether samples have the frames that await their task: 0 or 1.
+    pub await_chains: u32,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
     /// The context variables whose values are labels: of each the label's key, the module's name and the variable's, with a
@@ -185,7 +185,7 @@ mod tests {
             driver: Driver::PerfEvent as u32,
             kernel: 1,
             stubs: 0,
-            reserved: 0,
+            await_chains: 1,
             ring_directory: [0; DIRECTORY_SIZE],
             variables: [0; VARIABLES_SIZE],
         };
@@ -204,7 +204,7 @@ mod tests {
             Settings::from_bytes(&changed.to_bytes()).is_none()
         };
         assert!(refused(|s| s.magic[0] = 0));
-        assert!(refused(|s| s.version = 1));
+        assert!(refused(|s| s.version += 1));
         assert!(refused(|s| s.mode = 9));
         assert!(refused(|s| s.driver = 9));
         assert!(refused(|s| s.stubs = 9));

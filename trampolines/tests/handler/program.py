@@ -1,5 +1,7 @@
-"""Does a little of everything while it is sampled: new code objects, threads, deep recursion, exceptions, allocation."""
+"""Does a little of everything while it is sampled: new code objects, threads, deep recursion, exceptions, allocation,
+tasks that await each other."""
 
+import asyncio
 import sys
 import threading
 import time
@@ -50,8 +52,30 @@ def work():
         lock.release()
 
 
+def work_in_tasks():
+    async def leaf():
+        for _ in range(5):
+            allocate()
+            recurse(100)
+            await asyncio.sleep(0)
+
+    async def wait(turn):
+        # New code objects that await, which are described in the handler, too.
+        names = {"asyncio": asyncio, "leaf": leaf}
+        exec(f"async def awaits_{turn}(): await asyncio.gather(leaf(), asyncio.shield(leaf()))", names)
+        await asyncio.wait_for(names[f"awaits_{turn}"](), 60)
+
+    async def main():
+        turn = 0
+        while time.monotonic() < END:
+            turn += 1
+            await asyncio.gather(wait(turn), asyncio.create_task(wait(-turn % 7)))
+
+    asyncio.run(main())
+
+
 lock = threading.Lock()
-threads = [threading.Thread(target=work) for _ in range(3)]
+threads = [threading.Thread(target=target) for target in (work, work, work, work_in_tasks)]
 for thread in threads:
     thread.start()
 work()

@@ -1,5 +1,6 @@
 //! Makes a recording of what the rings of a session say.
 
+use super::awaits::Awaiters;
 use super::owner::Owner;
 use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawThread};
 use super::replay::Replay;
@@ -12,7 +13,8 @@ use crate::processes::Processes;
 use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
-    Address, CodeId, ContextId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, ThreadId,
+    Address, CodeId, ContextId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task,
+    ThreadId,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -75,6 +77,7 @@ struct SampledThread {
     replay: Replay,
     walk: ThreadWalk,
     context: ThreadContext,
+    awaiters: Awaiters,
     /// The stack of its last sample, and its context.
     last: (Option<StackId>, Option<ContextId>),
 }
@@ -261,6 +264,7 @@ impl Assembler {
                 replay,
                 walk: ThreadWalk::default(),
                 context: ThreadContext::default(),
+                awaiters: Awaiters::default(),
                 last: (None, None),
             }
         })
@@ -306,11 +310,15 @@ impl Assembler {
         let (mut context, mut folded) = (None, 0);
         match merged {
             Some(stack) => {
-                let code_at = |position| thread.replay.code_at(position);
-                (context, folded) = thread.context.sample(sample, code_at, &process.scopes, &mut self.contexts);
+                let task = self.task(process, &mut thread, sample);
+                let begins = |position| (thread.replay.code_at(position), thread.replay.frames_below(position));
+                (context, folded) = thread.context.sample(sample, task, begins, &process.scopes, &mut self.contexts);
                 thread.last = (stack, context);
             }
-            None => thread.context.forget(),
+            None => {
+                thread.context.forget();
+                thread.awaiters.forget();
+            }
         }
         process.threads.insert(sample.tid, thread);
         if sample.handler_ns > 0 {
@@ -375,6 +383,17 @@ impl Assembler {
         self.losses.truncated += u64::from(merged.truncated);
         self.losses.without_stack += u64::from(merged.stack.is_none());
         Some(merged.stack)
+    }
+
+    /// A sample's task, but for its name, which may be that of the one before.
+    fn task(&mut self, process: &mut Sampled, thread: &mut SampledThread, sample: &RawSample) -> Option<Task> {
+        let position = sample.task_root?;
+        let mut stacks = std::mem::take(&mut self.stacks);
+        let code = |link: RawLink| self.code(process, link.code.into());
+        let awaiters = thread.awaiters.sample(sample, &mut stacks, code);
+        self.stacks = stacks;
+        let (root, below) = (thread.replay.code_at(position), thread.replay.frames_below(position));
+        Some(Task { name: String::new(), root, below, awaiters })
     }
 
     fn link(&mut self, process: &mut Sampled, link: RawLink) -> Link {

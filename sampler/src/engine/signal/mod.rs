@@ -3,6 +3,7 @@
 //! One thread finds the rings, reads them, and puts the samples together.
 
 mod assembler;
+mod awaits;
 mod owner;
 mod records;
 mod replay;

@@ -48,6 +48,7 @@ pub(super) struct Sample<'a> {
     /// The new part of the stack, from the stack pointer on, rounded down to a multiple of 8.
     pub(super) stack: &'a [u8],
     links: &'a [u8],
+    awaiters: &'a [u8],
     kernel: &'a [u8],
 }
 
@@ -120,8 +121,9 @@ fn read_sample(bytes: &[u8]) -> Option<Sample<'_>> {
     let [_, _, _, _, _, _, fp, sp, ..] = general;
     let rest = bytes.get(size_of::<SampleRecord>()..)?;
     let (stack, rest) = rest.split_at_checked(number(offset_of!(SampleRecord, stack_new))? as usize)?;
-    let links = (number(offset_of!(SampleRecord, links_new))? as usize).checked_mul(LINK)?;
-    let (links, rest) = rest.split_at_checked(links)?;
+    let size_of_links = |at| (number(at)? as usize).checked_mul(LINK);
+    let (links, rest) = rest.split_at_checked(size_of_links(offset_of!(SampleRecord, links_new))?)?;
+    let (awaiters, rest) = rest.split_at_checked(size_of_links(offset_of!(SampleRecord, awaiters))?)?;
     let (kernel, rest) = rest.split_at_checked((number(offset_of!(SampleRecord, kernel))? as usize).checked_mul(8)?)?;
     let task_name = rest.get(..number(offset_of!(SampleRecord, task_name))? as usize)?;
     let flags = number(offset_of!(SampleRecord, flags))?;
@@ -142,6 +144,7 @@ fn read_sample(bytes: &[u8]) -> Option<Sample<'_>> {
         links_kept: number(offset_of!(SampleRecord, links_kept))? as usize,
         stack,
         links,
+        awaiters,
         kernel,
     })
 }
@@ -152,18 +155,28 @@ const LINK: usize = size_of::<pronk_trampolines::wire::FrameLink>();
 impl Sample<'_> {
     /// The new links, newest first.
     pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = RawLink> + '_ {
-        self.links.chunks_exact(LINK).map(|link| RawLink {
-            code: u32_at(link, 0).unwrap_or(0),
-            instruction: u32_at(link, 4).filter(|instruction| *instruction != NO_INSTRUCTION),
-            address: u64_at(link, 8).unwrap_or(0),
-            scope: u64_at(link, 16).unwrap_or(0),
-        })
+        links_in(self.links)
+    }
+
+    /// The links of the frames that await the task, those nearest to it first. None where there are no awaiters, or they
+    /// are as they were.
+    pub(super) fn awaiters(&self) -> impl DoubleEndedIterator<Item = RawLink> + '_ {
+        links_in(self.awaiters)
     }
 
     /// The addresses in the kernel, newest first.
     pub(super) fn kernel(&self) -> Vec<u64> {
         self.kernel.chunks_exact(8).filter_map(|word| u64_at(word, 0)).collect()
     }
+}
+
+fn links_in(bytes: &[u8]) -> impl DoubleEndedIterator<Item = RawLink> + '_ {
+    bytes.chunks_exact(LINK).map(|link| RawLink {
+        code: u32_at(link, 0).unwrap_or(0),
+        instruction: u32_at(link, 4).filter(|instruction| *instruction != NO_INSTRUCTION),
+        address: u64_at(link, 8).unwrap_or(0),
+        scope: u64_at(link, 16).unwrap_or(0),
+    })
 }
 
 fn read_thread(bytes: &[u8]) -> Option<Thread> {
@@ -213,7 +226,7 @@ fn python_code(function: &Function) -> PythonCode {
 mod tests {
     use super::*;
 
-    /// A sample's record with the given numbers of things behind it, and a task's name.
+    /// A sample's record with the given numbers of things behind it, a task's name, and a frame that awaits it.
     fn sample(stack: u32, links: u32, kernel: u32) -> Vec<u8> {
         let mut bytes = vec![0; size_of::<SampleRecord>()];
         let mut set = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -223,11 +236,14 @@ mod tests {
         set(offset_of!(SampleRecord, tid), 7);
         set(offset_of!(SampleRecord, task_root), 2);
         set(offset_of!(SampleRecord, task_name), 4);
+        set(offset_of!(SampleRecord, awaiters), 1);
         bytes.extend(vec![1; stack as usize]);
         for link in 0..links {
             bytes.extend([link, if link == 0 { NO_INSTRUCTION } else { 10 * link }].map(u32::to_ne_bytes).concat());
             bytes.extend([u64::from(link + 100), u64::from(link + 200)].map(u64::to_ne_bytes).concat());
         }
+        bytes.extend([70, 80].map(u32::to_ne_bytes).concat());
+        bytes.extend([90, 0].map(u64::to_ne_bytes).concat());
         bytes.extend((0..u64::from(kernel)).flat_map(u64::to_ne_bytes));
         bytes.extend(b"task");
         bytes
@@ -241,6 +257,8 @@ mod tests {
         let links: Vec<RawLink> = sample.links().collect();
         assert_eq!(links[0], RawLink { code: 0, instruction: None, address: 100, scope: 200 });
         assert_eq!(links[1], RawLink { code: 1, instruction: Some(10), address: 101, scope: 201 });
+        let awaiters: Vec<RawLink> = sample.awaiters().collect();
+        assert_eq!(awaiters, [RawLink { code: 70, instruction: Some(80), address: 90, scope: 0 }]);
         assert_eq!(sample.kernel(), [0, 1, 2]);
         assert_eq!((sample.task_root, sample.task_name), (Some(1), Some(&b"task"[..])));
     }
@@ -264,9 +282,11 @@ mod tests {
         {
             assert!(read(kind as u32, &[0; 16]).is_none(), "{kind:?}");
         }
-        let mut huge = sample(0, 0, 0);
-        huge[offset_of!(SampleRecord, links_new)..][..4].copy_from_slice(&u32::MAX.to_ne_bytes());
-        assert!(read(RingRecordKind::Sample as u32, &huge).is_none());
+        for field in [offset_of!(SampleRecord, links_new), offset_of!(SampleRecord, awaiters)] {
+            let mut huge = sample(0, 0, 0);
+            huge[field..][..4].copy_from_slice(&u32::MAX.to_ne_bytes());
+            assert!(read(RingRecordKind::Sample as u32, &huge).is_none());
+        }
         assert!(matches!(read(99, &[]), Some(Record::Other)));
     }
 }

@@ -82,8 +82,18 @@ impl Replay {
 
     /// The code object of a frame of the last sample, by the position of its link from the oldest on.
     pub(super) fn code_at(&self, position: usize) -> Option<CodeId> {
-        let position = if self.border_below_each { position.saturating_mul(2).saturating_add(1) } else { position };
-        self.links.get(position)?.code
+        self.links.get(self.position(position))?.code
+    }
+
+    /// How many frames of the last sample are older than the one whose link has this position.
+    pub(super) fn frames_below(&self, position: usize) -> u32 {
+        let links = self.links.get(..self.position(position)).unwrap_or_default();
+        links.iter().filter(|link| link.code.is_some()).count() as u32
+    }
+
+    /// The position of a link of the ring among those that are kept.
+    fn position(&self, position: usize) -> usize {
+        if self.border_below_each { position.saturating_mul(2).saturating_add(1) } else { position }
     }
 
     /// How many of the oldest links are as they were.

@@ -70,8 +70,8 @@ pub(super) struct ThreadContext {
     frames: Vec<(usize, Labels)>,
     inherits: u64,
     inherited: Labels,
-    /// The task that runs: its name, and the function in which it began.
-    task: Option<(Rc<str>, Option<CodeId>)>,
+    /// The task that runs.
+    task: Option<Task>,
     /// The name of the last task of asyncio that ran.
     task_name: Rc<str>,
     context: Option<ContextId>,
@@ -85,12 +85,14 @@ impl ThreadContext {
         *self = ThreadContext::default();
     }
 
-    /// The context of the next sample, and how many of its values are counted as others. `code_at` gives the code object of a
-    /// frame by the position of its link from the oldest on.
+    /// The context of the next sample, and how many of its values are counted as others. `task` is its task of asyncio, but for
+    /// the name; `begins` gives, by the position of a frame's link from the oldest on, the code object with which a task begins
+    /// there, and how many frames are below.
     pub(super) fn sample(
         &mut self,
         sample: &Sample,
-        code_at: impl Fn(usize) -> Option<CodeId>,
+        task: Option<Task>,
+        begins: impl Fn(usize) -> (Option<CodeId>, u32),
         scopes: &Scopes,
         contexts: &mut Contexts,
     ) -> (Option<ContextId>, u64) {
@@ -110,10 +112,15 @@ impl ThreadContext {
             self.task_name = String::from_utf8_lossy(name).into();
         }
         // Of a task of asyncio and one that the program has named, the inner one runs.
-        let named = self.frames.iter().rev().find_map(|(link, labels)| Some((*link, labels.get(TASK)?.clone())));
-        let of_asyncio = sample.task_root.map(|root| (root, self.task_name.clone()));
-        let task = named.into_iter().chain(of_asyncio).max_by_key(|(root, _)| *root);
-        let task = task.map(|(root, name)| (name, code_at(root)));
+        let named = self.frames.iter().rev().find_map(|(link, labels)| Some((*link, labels.get(TASK)?)));
+        let named = named.filter(|(link, _)| sample.task_root.is_none_or(|root| *link > root));
+        let task = match named {
+            Some((link, name)) => {
+                let (root, below) = begins(link);
+                Some(Task { name: String::from(&**name), root, below, awaiters: None })
+            }
+            None => task.map(|task| Task { name: String::from(&*self.task_name), ..task }),
+        };
         if task != self.task {
             self.task = task;
             changed = true;
@@ -122,8 +129,7 @@ impl ThreadContext {
             let of_frames = self.frames.iter().flat_map(|(_, labels)| labels).filter(|(key, _)| &***key != TASK);
             let labels: Labels =
                 self.inherited.iter().chain(of_frames).map(|(key, value)| (key.clone(), value.clone())).collect();
-            let task = self.task.clone().map(|(name, root)| Task { name: String::from(&*name), root });
-            (self.context, self.folded) = contexts.of(labels, task);
+            (self.context, self.folded) = contexts.of(labels, self.task.clone());
         }
         (self.context, self.folded)
     }
@@ -161,6 +167,7 @@ impl Contexts {
         }
         let folded = labels.len() as u64;
         let others = labels.into_iter().map(|(key, _)| (key, OTHER.to_owned())).collect();
+        let task = task.map(|task| Task { awaiters: None, ..task });
         (Some(self.table.id(Context { labels: others, task })), folded)
     }
 

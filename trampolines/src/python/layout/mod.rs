@@ -4,6 +4,7 @@
 //! The code object's and the thread's offsets are only used after [`super::check`] found them right in the running
 //! interpreter; those of the frame cannot be checked before the first frame is there.
 
+mod awaits;
 mod v3_10;
 mod v3_11;
 mod v3_12;
@@ -11,6 +12,8 @@ mod v3_13;
 mod v3_14;
 mod v3_15;
 mod v3_9;
+
+pub use awaits::{Awaits, FunctionFields, STATE_BEFORE_FRAME, Sign, ValueStack};
 
 use crate::wire::LineTableFormat;
 use core::ffi::CStr;
@@ -30,6 +33,8 @@ pub struct Layout {
     pub tasks: Tasks,
     /// `PyLongObject`.
     pub int: Int,
+    /// What leads from a task to those that await it.
+    pub awaits: Awaits,
     /// `PyUnicodeObject`.
     pub text: Text,
     /// The thread's budget of C recursion, in the versions that count it.

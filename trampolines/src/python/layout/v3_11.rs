@@ -1,8 +1,8 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
 use super::{
-    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Int, Layout, Links,
-    Newest, Tasks, Text,
+    Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
+    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -36,6 +36,13 @@ pub const LAYOUT: Layout = Layout {
         attributes: Attributes::Before { distance: 32, tag: 0 },
     },
     int: Int::Sized,
+    awaits: Awaits {
+        // `FRAME_SUSPENDED`.
+        sign: Sign::Resume(-1),
+        stack: ValueStack::Within { start: 72, count: 64 },
+        function: FunctionFields { qualname: 40, module: 104, closure: 72 },
+        items: 24,
+    },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

@@ -2,8 +2,8 @@
 //! Include/cpython/pystate.h of 3.12.1.
 
 use super::{
-    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Int, Layout, Links,
-    Newest, Recursion, Tasks, Text,
+    Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
+    Instruction, Int, Layout, Links, Newest, Recursion, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -37,6 +37,13 @@ pub const LAYOUT: Layout = Layout {
         attributes: Attributes::Before { distance: 24, tag: 1 },
     },
     int: Int::Tagged,
+    awaits: Awaits {
+        // `FRAME_SUSPENDED`.
+        sign: Sign::Resume(-1),
+        stack: ValueStack::Within { start: 72, count: 64 },
+        function: FunctionFields { qualname: 40, module: 104, closure: 72 },
+        items: 24,
+    },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: Some(Recursion { remaining: 36, python_limit: 32 }),
 };

@@ -2,8 +2,8 @@
 //! 3.15.2.
 
 use super::{
-    Attributes, Border, Chunks, Code, CurrentTask, Frame, Function, GeneratorFrame, Instruction, Int, Layout, Links,
-    Newest, Tasks, Text,
+    Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
+    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -37,6 +37,13 @@ pub const LAYOUT: Layout = Layout {
         attributes: Attributes::Within,
     },
     int: Int::Tagged,
+    awaits: Awaits {
+        // `FRAME_SUSPENDED_YIELD_FROM` and `FRAME_SUSPENDED_YIELD_FROM_LOCKED`. Above what is awaited is an index, or null.
+        sign: Sign::State(2, 3),
+        stack: ValueStack::Top { top: 64, before: 16 },
+        function: FunctionFields { qualname: 40, module: 104, closure: 72 },
+        items: 32,
+    },
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

@@ -1,7 +1,8 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
 use super::{
-    Attributes, Border, Code, CurrentTask, Frame, GeneratorFrame, Instruction, Int, Layout, Links, Newest, Tasks, Text,
+    Attributes, Awaits, Border, Code, CurrentTask, Frame, FunctionFields, GeneratorFrame, Instruction, Int, Layout,
+    Links, Newest, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -35,6 +36,13 @@ pub const LAYOUT: Layout = Layout {
         attributes: Attributes::InDictionary,
     },
     int: Int::Sized,
+    awaits: Awaits {
+        // `f_stacktop` is null while the frame runs.
+        sign: Sign::Opcode(48),
+        stack: ValueStack::Top { top: 72, before: 8 },
+        function: FunctionFields { qualname: 104, module: 88, closure: 48 },
+        items: 24,
+    },
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };
