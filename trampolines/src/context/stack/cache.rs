@@ -6,7 +6,7 @@
 
 use super::key::Key;
 use super::trie::Label;
-use core::cell::{Cell, OnceCell, RefCell};
+use core::cell::{BorrowError, Cell, OnceCell, RefCell};
 use std::boxed::Box;
 use std::sync::Arc;
 
@@ -18,8 +18,6 @@ const PAGES: usize = 64;
 pub struct Cache {
     /// Which reads are good: those that were at this time.
     now: Cell<u64>,
-    /// Whether what is found is kept. Else it may not be what will be found.
-    pub keeps: Cell<bool>,
     /// Each is there from the first read of one of its keys on.
     pages: [OnceCell<Box<[Place; PAGE]>>; PAGES],
     /// How often there was nothing for it but to search.
@@ -37,14 +35,15 @@ struct Place {
 }
 
 impl Place {
-    const EMPTY: Place = Place { id: Cell::new(0), read: Cell::new(0), label: RefCell::new(None) };
+    const fn new() -> Place {
+        Place { id: Cell::new(0), read: Cell::new(0), label: RefCell::new(None) }
+    }
 }
 
 impl Cache {
     pub const fn new() -> Cache {
         Cache {
             now: Cell::new(1),
-            keeps: Cell::new(true),
             pages: [const { OnceCell::new() }; PAGES],
             #[cfg(test)]
             searches: Cell::new(0),
@@ -52,11 +51,12 @@ impl Cache {
     }
 
     /// Calls `read` with the label of a key: what was found before if it is good, else what `search` finds.
+    /// An error of it, when there is nothing to be searched, is no label and is not kept.
     #[inline]
     pub fn read<R>(
         &self,
         key: &Key,
-        search: impl FnOnce() -> Option<Arc<Label>>,
+        search: impl FnOnce() -> Result<Option<Arc<Label>>, BorrowError>,
         read: impl FnOnce(Option<&Label>) -> R,
     ) -> R {
         let place = self.place(key.id());
@@ -67,7 +67,8 @@ impl Cache {
         {
             return read(label.as_deref());
         }
-        read(self.found(key.id(), search()).as_deref())
+        let label = search().map_or(None, |label| self.found(key.id(), label));
+        read(label.as_deref())
     }
 
     #[cold]
@@ -75,8 +76,7 @@ impl Cache {
         #[cfg(test)]
         self.searches.set(self.searches.get() + 1);
         // While somebody looks at what is there it stays, and what was found is not kept.
-        if self.keeps.get()
-            && let Some(place) = self.place_made(id)
+        if let Some(place) = self.place_made(id)
             && let Ok(mut kept) = place.label.try_borrow_mut()
         {
             *kept = label.clone();
@@ -109,7 +109,7 @@ impl Cache {
         let page = &self.pages[id as usize % (PAGE * PAGES) / PAGE];
         if page.get().is_none() {
             // Not in `get_or_init`, which must not be called again from within: an allocator may read labels.
-            let _ = page.set(Box::new([Place::EMPTY; PAGE]));
+            let _ = page.set(Box::new([const { Place::new() }; PAGE]));
         }
         self.place(id)
     }

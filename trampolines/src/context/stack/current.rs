@@ -1,14 +1,14 @@
 //! The current context of each thread.
 //!
-//! A context that is worked on is taken out of its cell meanwhile, so nothing here can meet itself at work. That may well
-//! happen, as an allocator may ask for labels: what it finds then is not kept.
+//! It may be asked for while it is being changed, as an allocator may want to know its labels. Such a one gets nothing, and what
+//! it tries to change stays as it is.
 
 use super::cache::Cache;
 use super::key::Key;
 use super::levels::Context;
 use super::scope::Scope;
 use super::trie::Label;
-use core::cell::Cell;
+use core::cell::{BorrowError, Cell, RefCell};
 use core::marker::PhantomData;
 use std::sync::Arc;
 use std::thread_local;
@@ -19,79 +19,87 @@ thread_local! {
 }
 
 struct Thread {
-    current: Cell<Context>,
-    /// What was current before each guard that has not gone, from the oldest on.
-    before: Cell<Vec<Before>>,
+    /// The contexts that were made current, the last of which is. Where there is none, an empty one is.
+    stack: RefCell<Vec<Begun>>,
     /// How many guards there were.
     guards: Cell<u64>,
     cache: Cache,
 }
 
-struct Before {
+/// A context that was made current.
+struct Begun {
+    /// The guard that it is current with, or 0 for good.
     guard: u64,
     context: Context,
 }
 
+static EMPTY: Context = Context::new();
+
+fn current(stack: &[Begun]) -> &Context {
+    stack.last().map_or(&EMPTY, |begun| &begun.context)
+}
+
 impl Thread {
     const fn new() -> Thread {
-        Thread {
-            current: Cell::new(Context::new()),
-            before: Cell::new(Vec::new()),
-            guards: Cell::new(0),
-            cache: Cache::new(),
+        Thread { stack: RefCell::new(Vec::new()), guards: Cell::new(0), cache: Cache::new() }
+    }
+
+    /// Something of the current context.
+    #[inline]
+    fn look<R>(&self, look: impl FnOnce(&Context) -> R) -> Result<R, BorrowError> {
+        self.stack.try_borrow().map(|stack| look(current(&stack)))
+    }
+
+    fn begin(&self, next: impl FnOnce(&Context) -> Context) -> Guard {
+        let Ok(mut stack) = self.stack.try_borrow_mut() else { return Guard::none() };
+        let context = next(current(&stack));
+        self.goes_over(current(&stack), &context);
+        let guard = self.guards.get() + 1;
+        self.guards.set(guard);
+        stack.push(Begun { guard, context });
+        Guard { guard, index: stack.len() - 1, on_this_thread: PhantomData }
+    }
+
+    fn end(&self, guard: &Guard) {
+        if let Ok(mut stack) = self.stack.try_borrow_mut()
+            && stack.get(guard.index).is_some_and(|begun| begun.guard == guard.guard)
+        {
+            self.goes_over(current(&stack), current(&stack[..guard.index]));
+            stack.truncate(guard.index);
         }
     }
 
-    /// Does something with the current context.
-    #[inline]
-    fn with_current<R>(&self, action: impl FnOnce(&mut Context) -> R) -> R {
-        let keeps = self.cache.keeps.replace(false);
-        let mut current = self.current.take();
-        let result = action(&mut current);
-        self.current.set(current);
-        self.cache.keeps.set(keeps);
-        result
+    /// Tells the cache that another context becomes the current one.
+    fn goes_over(&self, from: &Context, to: &Context) {
+        if !from.has_scopes_of(to) {
+            self.cache.forget_all();
+        }
     }
 
-    /// Changes what the current context says of one key, if `action` says that it did.
+    /// Changes what the current context says of one key. Whether `action` says that it did.
     fn change(&self, key: &Key, action: impl FnOnce(&mut Context) -> bool) -> bool {
-        let is_changed = self.with_current(action);
+        let Ok(mut stack) = self.stack.try_borrow_mut() else { return false };
+        if stack.is_empty() {
+            stack.push(Begun { guard: 0, context: Context::new() });
+        }
+        let is_changed = stack.last_mut().is_some_and(|begun| action(&mut begun.context));
         if is_changed {
             self.cache.forget(key);
         }
         is_changed
     }
 
-    /// Makes another context the current one, and returns the one that was.
-    fn exchange(&self, context: Context) -> Context {
-        let before = self.current.take();
-        if !before.has_scopes_of(&context) {
-            self.cache.forget_all();
-        }
-        self.current.set(context);
-        before
+    /// The cache's, and if it has to search, the current context's.
+    #[inline]
+    fn read<R>(&self, key: &Key, read: impl FnOnce(Option<&Label>) -> R) -> R {
+        self.cache.read(key, || self.look(|current| current.label(key).cloned()), read)
     }
+}
 
-    fn begin(&self, context: Context) -> Guard {
-        let context = self.exchange(context);
-        let guard = self.guards.get() + 1;
-        self.guards.set(guard);
-        let mut before = self.before.take();
-        let index = before.len();
-        before.push(Before { guard, context });
-        self.before.set(before);
-        Guard { guard, index, on_this_thread: PhantomData }
-    }
-
-    fn end(&self, guard: &Guard) {
-        let mut before = self.before.take();
-        let is_there = before.get(guard.index).is_some_and(|before| before.guard == guard.guard);
-        let ended = if is_there { before.drain(guard.index..).next() } else { None };
-        self.before.set(before);
-        if let Some(ended) = ended {
-            self.exchange(ended.context);
-        }
-    }
+/// Something of this thread's current context; `None` where it cannot be had.
+#[inline]
+fn look<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
+    THREAD.try_with(|thread| thread.look(look).ok()).ok().flatten()
 }
 
 /// The current context of this thread. It costs the same whatever the context holds.
@@ -110,7 +118,7 @@ impl Thread {
 /// ```
 #[inline]
 pub fn snapshot() -> Context {
-    THREAD.try_with(|thread| thread.with_current(|current| current.clone())).unwrap_or_default()
+    look(Context::clone).unwrap_or_default()
 }
 
 /// Puts a scope on this thread's current context, within those that are there, until the guard goes: at the end of the block,
@@ -129,8 +137,7 @@ pub fn snapshot() -> Context {
 /// ```
 #[inline]
 pub fn push(scope: Scope) -> Guard {
-    let push = |thread: &Thread| thread.begin(thread.with_current(|current| current.pushed(scope)));
-    THREAD.try_with(push).unwrap_or(Guard::NONE)
+    THREAD.try_with(|thread| thread.begin(|current| current.pushed(scope))).unwrap_or_else(|_| Guard::none())
 }
 
 /// Makes a context this thread's current one, until the guard goes, when the one that was current before is so again. It
@@ -154,7 +161,7 @@ pub fn push(scope: Scope) -> Guard {
 /// ```
 #[inline]
 pub fn switch(context: Context) -> Guard {
-    THREAD.try_with(|thread| thread.begin(context)).unwrap_or(Guard::NONE)
+    THREAD.try_with(|thread| thread.begin(|_| context)).unwrap_or_else(|_| Guard::none())
 }
 
 /// What [`push`] and [`switch`] have begun, which ends when this is dropped: the context that was current before is current
@@ -162,19 +169,24 @@ pub fn switch(context: Context) -> Guard {
 ///
 /// A guard that is dropped before others that are younger ends what they have begun as well, and nothing happens when those
 /// are dropped later. What a guard has begun that is never dropped (`mem::forget`) ends with the next older one.
+///
+/// A future that is suspended suspends none of its guards, so they are not for keeping across an `await`: have whoever polls it
+/// switch to its context around each poll, as with [`switch`].
 #[derive(Debug)]
 #[must_use = "what it stands for ends when it is dropped"]
 pub struct Guard {
-    /// Its number among the thread's guards. 0 is none.
+    /// Its number among the thread's guards.
     guard: u64,
-    /// Where among those that had not gone.
+    /// Where its context is in the thread's stack, as long as it has not gone.
     index: usize,
     on_this_thread: PhantomData<*const ()>,
 }
 
 impl Guard {
-    /// Of a thread that has ended.
-    const NONE: Guard = Guard { guard: 0, index: 0, on_this_thread: PhantomData };
+    /// Of nothing.
+    fn none() -> Guard {
+        Guard { guard: 0, index: usize::MAX, on_this_thread: PhantomData }
+    }
 }
 
 impl Drop for Guard {
@@ -197,18 +209,13 @@ impl Key {
         if THREAD.try_with(|_| ()).is_err() {
             return read(None);
         }
-        let read = |label: Option<&Label>| read(label.map(|label| &*label.value));
-        THREAD.with(|thread| {
-            let search = || thread.with_current(|current| current.label(self).cloned());
-            thread.cache.read(self, search, read)
-        })
+        THREAD.with(|thread| thread.read(self, |label| read(label.map(|label| &*label.value))))
     }
 
     /// This label's value: [`Key::with`], and a handle of the value.
     pub fn get(&self) -> Option<Arc<str>> {
-        let search = |thread: &Thread| thread.with_current(|current| current.label(self).cloned());
         let value = |label: Option<&Label>| label.map(|label| label.value.clone());
-        THREAD.try_with(|thread| thread.cache.read(self, || search(thread), value)).ok().flatten()
+        THREAD.try_with(|thread| thread.read(self, value)).ok().flatten()
     }
 
     /// Sets this label in the innermost scope: until it is set again, or the scope goes. Costs the copies that a snapshot
@@ -243,8 +250,7 @@ impl Key {
     /// assert!(!STEP.unset(), "it is the outer scope's");
     /// ```
     pub fn save(&self) -> Saved {
-        let own = THREAD.try_with(|thread| thread.with_current(|current| current.own(self).cloned()));
-        Saved { key: self.clone(), own: own.ok().flatten() }
+        Saved { key: self.clone(), own: look(|current| current.own(self).cloned()).flatten() }
     }
 }
 

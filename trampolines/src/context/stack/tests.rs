@@ -149,6 +149,36 @@ fn a_panic_ends_what_its_frames_have_begun() {
 }
 
 #[test]
+fn a_thread_whose_storage_is_gone_has_an_empty_context() {
+    struct Late {
+        key: Key,
+        seen: std::sync::mpsc::Sender<(Option<String>, Option<String>)>,
+    }
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.key.set("late");
+            let _scope = push(Scope::new().with(&self.key, "late"));
+            self.key.save().restore();
+            let seen =
+                (self.key.with(|value| value.map(ToOwned::to_owned)), self.key.get().as_deref().map(String::from));
+            let _ = self.seen.send(seen);
+        }
+    }
+    std::thread_local!(static LATE: std::cell::OnceCell<Late> = const { std::cell::OnceCell::new() });
+    let (seen, all) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let key = Key::new("key");
+        // The thread's storage goes in the opposite order: this is there when contexts are gone.
+        LATE.with(|late| assert!(late.set(Late { key: key.clone(), seen }).is_ok()));
+        key.set("early");
+        std::mem::forget(push(Scope::new()));
+        assert_eq!(read(&key).0, of("early"));
+    });
+    thread.join().unwrap();
+    assert_eq!(all.recv(), Ok((None, None)));
+}
+
+#[test]
 fn threads_that_start_from_one_snapshot_keep_their_changes_to_themselves() {
     let keys: Arc<Vec<_>> = Arc::new((0..100).map(|_| Key::new("key")).collect());
     let scope = keys.iter().fold(Scope::new(), |scope, key| scope.with(key, "shared"));
