@@ -181,6 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn contexts_have_the_same_scopes_if_they_share_all_of_them() {
+        let a = Key::new("a");
+        let scope = Scope::new().with(&a, "1");
+        let outer = Context::new().pushed(scope.clone());
+        let inner = outer.pushed(scope.clone());
+        assert!(inner.has_scopes_of(&inner.clone().for_task("t").pushed(Scope::new())));
+        assert!(inner.has_scopes_of(&outer.pushed(scope)));
+        assert!(!inner.has_scopes_of(&outer) && !outer.has_scopes_of(&inner));
+        assert!(!outer.has_scopes_of(&Context::new()) && !Context::new().has_scopes_of(&outer));
+        let mut changed = inner.clone();
+        changed.set(&a, "1");
+        assert!(!changed.has_scopes_of(&inner));
+    }
+
+    #[test]
     fn a_deep_stack_goes_without_deep_recursion() {
         let a = Key::new("a");
         let scope = Scope::new().with(&a, "1");
