@@ -50,6 +50,14 @@ fn reads(criterion: &mut Criterion) {
             bencher.iter(|| black_box(key).get());
         });
         let context = stack::snapshot();
+        let nothing = stack::switch(Context::new());
+        group.bench_function(BenchmarkId::new("not cached, with the switch that makes it so", size), |bencher| {
+            bencher.iter(|| {
+                let _switch = stack::switch(black_box(&context).clone());
+                black_box(key).with(|value| value.map(str::len))
+            });
+        });
+        drop(nothing);
         group.bench_function(BenchmarkId::new("searched for", size), |bencher| {
             bencher.iter(|| context.get(black_box(key)).map(|value| value.len()));
         });
