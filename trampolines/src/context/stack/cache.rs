@@ -67,12 +67,13 @@ impl Cache {
         {
             return read(label.as_deref());
         }
-        let label = search().map_or(None, |label| self.found(key.id(), label));
-        read(label.as_deref())
+        read(self.find(key.id(), search).as_deref())
     }
 
     #[cold]
-    fn found(&self, id: u64, label: Option<Arc<Label>>) -> Option<Arc<Label>> {
+    #[inline(never)]
+    fn find(&self, id: u64, search: impl FnOnce() -> Result<Option<Arc<Label>>, BorrowError>) -> Option<Arc<Label>> {
+        let label = search().ok()?;
         #[cfg(test)]
         self.searches.set(self.searches.get() + 1);
         // While somebody looks at what is there it stays, and what was found is not kept.
@@ -98,6 +99,7 @@ impl Cache {
         self.now.set(self.now.get() + 1);
     }
 
+    #[inline]
     fn place(&self, id: u64) -> Option<&Place> {
         let index = id as usize % (PAGE * PAGES);
         self.pages[index / PAGE].get().map(|page| &page[index % PAGE])
