@@ -59,15 +59,15 @@ impl Cache {
         search: impl FnOnce() -> Result<Option<Arc<Label>>, BorrowError>,
         read: impl FnOnce(Option<&Label>) -> R,
     ) -> R {
-        let place = self.place(key.id());
-        if let Some(place) = place
-            && place.id.get() == key.id()
+        let id = key.id();
+        if let Some(place) = self.place(id)
+            && place.id.get() == id
             && place.read.get() == self.now.get()
             && let Ok(label) = place.label.try_borrow()
         {
             return read(label.as_deref());
         }
-        read(self.find(key.id(), search).as_deref())
+        read(self.find(id, search).as_deref())
     }
 
     #[cold]

@@ -199,17 +199,15 @@ impl Drop for Guard {
 
 /// Labels of this thread's current context.
 impl Key {
-    /// Calls `read` with this label's value. The second time is cheap: the label is looked for again only on another thread,
+    /// Calls `read`, once, with this label's value. The second time is cheap: the label is looked for again only on another thread,
     /// when a scope was pushed or popped that is not empty, or another context switched to, and when this label was changed.
     ///
     /// That holds for up to 4096 keys, as they are first used by the program; beyond them two keys may be in each other's way.
     /// `read` may change contexts; the value that it was given stays.
     #[inline]
-    pub fn with<R>(&self, read: impl FnOnce(Option<&str>) -> R) -> R {
-        if THREAD.try_with(|_| ()).is_err() {
-            return read(None);
-        }
-        THREAD.with(|thread| thread.read(self, |label| read(label.map(|label| &*label.value))))
+    pub fn with<R>(&self, mut read: impl FnMut(Option<&str>) -> R) -> R {
+        let here = THREAD.try_with(|thread| thread.read(self, |label| read(label.map(|label| &*label.value))));
+        here.unwrap_or_else(|_| read(None))
     }
 
     /// This label's value: [`Key::with`], and a handle of the value.
