@@ -5,18 +5,19 @@
 //!
 //! - [`stub`]: the machine code of stubs, the memory they live in, and their unwind information.
 //! - [`functions`]: gives each function its stub, and names it in the registry, a file that is shared with the profiler.
-//! - [`context`]: labels, and the frames that they belong to.
+//! - [`context`]: labels, and the frames that they belong to; what programs in Rust say themselves of for whom they work.
 //! - [`wire`]: the format of what is shared.
 //! - [`ring`]: how samples go from a signal handler in the process to the profiler.
 //! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 //!
 //! `stub`, `functions`, `context` and `wire` know nothing of CPython: any interpreter can use them.
 //!
-//! The crate is `no_std`, allocates nothing from the program's heap, and the library that is loaded into a target (the
-//! *agent*, built with the feature `agent`) fails to link if it contains a path to a panic.
+//! But for [`context::stack`](context), the crate is `no_std` and allocates nothing from the program's heap. The library that
+//! is loaded into a target (the *agent*, built with the feature `agent`, without that module) fails to link if it contains a
+//! path to a panic.
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, not(feature = "agent")))]
 extern crate std;
 
 #[cfg(feature = "agent")]

@@ -5,6 +5,7 @@
 //! *inherit*: what was around when a task was made goes on to hold for it, although its frames are of the past.
 //!
 //! - [`Scopes`]: those that are open, found by the address of their frame. They can be looked up in a signal handler.
+//! - `stack`: contexts that programs in Rust keep themselves.
 //! - `table`: from an address to a number, without a lock for who reads.
 //! - `pairs`: keys and values as text.
 //!
@@ -12,6 +13,8 @@
 
 mod pairs;
 mod scopes;
+#[cfg(not(feature = "agent"))]
+pub mod stack;
 mod table;
 
 pub use pairs::{PAIRS_SIZE, Pairs};
