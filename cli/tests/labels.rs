@@ -7,7 +7,7 @@ mod common;
 
 use common::python::fixture;
 use common::signal::{Program, Sampled, interpreters, last_name, on_each_version};
-use common::text;
+use common::{Place, text};
 use pronk_bench::interpreter::Interpreter;
 use pronk_symbolizer::profile::{ContextId, Profile};
 use std::collections::{BTreeMap, HashMap};
@@ -77,32 +77,65 @@ fn check<T: PartialEq + Debug>(
     checked
 }
 
+/// An engine, and how many samples of each second of CPU time are asked of it.
+#[derive(Clone, Copy)]
+enum Engine {
+    Signal = 5_000,
+    /// Each sample has 64 KiB of stack.
+    Perf = 2_000,
+}
+
 /// Runs a program for as many samples as are asked for, and checks each.
 fn check_many<T: PartialEq + Debug>(
+    engine: Engine,
     file: &str,
     said_by: impl Fn(&str) -> Option<T> + Sync,
     has: impl Fn(&Profile, Option<ContextId>) -> T + Sync,
 ) {
     on_each_version(|interpreter| {
-        let seconds = (samples() / FREQUENCY).to_string();
-        let sampled = program(interpreter, file, &[&seconds, "0.002"]).sampled(&["-F", &FREQUENCY.to_string()]);
+        let frequency = engine as u64;
+        let options = ["-F", &frequency.to_string()];
+        // What the kernel does for its samples is no time of the program's.
+        let (name, longer) = match engine {
+            Engine::Signal => ("signal", 1),
+            Engine::Perf => ("perf", 2),
+        };
+        let seconds = (longer * samples() / frequency).to_string();
+        let sampled = program(interpreter, file, &[&seconds, "0.002", name]).sampled_by(name, &options);
         sampled.stdout();
-        sampled.assert_whole();
+        if let Engine::Signal = engine {
+            sampled.assert_whole();
+        }
+        assert_eq!(sampled.profile.quality.unrecorded_scopes, 0, "{}", sampled.who);
         let checked = check(&sampled, &said_by, &has);
         // A loaded machine samples less: what counts is that there is enough to go wrong.
         assert!(checked > samples() / 4, "{}: {checked} samples: {}", sampled.who, text(&sampled.output.stderr));
-        println!("{interpreter}: {file}: {checked} samples, each as it must be");
+        println!("{interpreter}: {file}: {checked} samples of the {name} engine, each as it must be");
     });
 }
 
 #[test]
 fn samples_have_the_labels_of_the_blocks_around_them() {
-    check_many("semantics.py", said_by, labels_of);
+    check_many(Engine::Signal, "semantics.py", said_by, labels_of);
+}
+
+#[test]
+fn samples_from_outside_have_the_labels_of_the_blocks_around_them() {
+    if Place::for_recording().is_some() {
+        check_many(Engine::Perf, "semantics.py", said_by, labels_of);
+    }
 }
 
 #[test]
 fn samples_have_the_task_that_runs() {
-    check_many("tasks.py", task_said_by, task_of);
+    check_many(Engine::Signal, "tasks.py", task_said_by, task_of);
+}
+
+#[test]
+fn samples_from_outside_have_the_task_that_runs() {
+    if Place::for_recording().is_some() {
+        check_many(Engine::Perf, "tasks.py", task_said_by, task_of);
+    }
 }
 
 /// Checks the tasks of a program that needs a package, where that is there.
@@ -164,6 +197,41 @@ fn stubs_change_nothing_about_labels() {
 }
 
 #[test]
+fn a_flood_of_blocks_from_outside_may_cost_labels_and_makes_none() {
+    if Place::for_recording().is_none() {
+        return;
+    }
+    on_each_version(|interpreter| {
+        let sampled = program(interpreter, "flood.py", &["20", "40000"]).sampled_by("perf", &[]);
+        sampled.stdout();
+        let quality = &sampled.profile.quality;
+        let mut checked = 0;
+        for sample in &sampled.profile.samples {
+            let names = sampled.names(sample.stack);
+            let Some(must) = names.iter().rev().find_map(|name| said_by(name)) else { continue };
+            let has = labels_of(&sampled.profile, sample.context);
+            let is_whole = has == must || (quality.unrecorded_scopes > 0 && has.is_empty());
+            assert!(is_whole, "{}: {has:?} in {}: {quality:#?}", sampled.who, names.join(";"));
+            checked += 1;
+        }
+        assert!(checked > 100, "{}: {checked} samples", sampled.who);
+        println!("{interpreter}: {checked} samples in a flood, {} blocks not recorded", quality.unrecorded_scopes);
+    });
+}
+
+#[test]
+fn odd_tasks_and_the_ends_of_interpreters_are_survived() {
+    let engines =
+        ["signal", "perf"].into_iter().filter(|engine| *engine == "signal" || Place::for_recording().is_some());
+    for engine in engines {
+        on_each_version(|interpreter| {
+            let sampled = program(interpreter, "odd.py", &[]).sampled_by(engine, &[]);
+            assert_eq!(sampled.stdout(), "end\n", "{}", sampled.who);
+        });
+    }
+}
+
+#[test]
 fn without_pronk_labels_do_nothing() {
     on_each_version(|interpreter| {
         let output = program(interpreter, "semantics.py", &["0", "0"]).plain();
@@ -184,10 +252,21 @@ fn samples_by(sampled: &Sampled, of: impl Fn(&Profile, Option<ContextId>) -> Opt
 
 #[test]
 fn shares_by_task_and_by_label_are_right() {
+    check_shares("signal");
+}
+
+#[test]
+fn shares_from_outside_are_right() {
+    if Place::for_recording().is_some() {
+        check_shares("perf");
+    }
+}
+
+fn check_shares(engine: &str) {
     /// In percentage points.
     const MOST_OFF: f64 = 2.0;
     on_each_version(|interpreter| {
-        let sampled = program(interpreter, "server.py", &["1.5"]).sampled(&[]);
+        let sampled = program(interpreter, "server.py", &["1.5"]).sampled_by(engine, &[]);
         let truth: Truth = serde_json::from_str(&sampled.stdout()).unwrap();
         let samples: u64 = sampled.profile.samples.iter().map(|sample| u64::from(sample.weight)).sum();
         let by_task = samples_by(&sampled, |profile, context| Some(task_of(profile, context)));

@@ -77,6 +77,11 @@ impl Processes {
         self.live.contains_key(&pid)
     }
 
+    /// Whether no thread of a process runs.
+    pub(crate) fn has_ended(&self, pid: u32) -> bool {
+        self.live.get(&pid).is_none_or(|live| live.threads.is_empty())
+    }
+
     /// A process's frames are read: it is CPython of a version.
     pub(crate) fn set_python(&mut self, pid: u32, hexversion: u32) {
         let id = self.live.get(&pid).map(|live| live.id);

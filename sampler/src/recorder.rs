@@ -1,6 +1,8 @@
 //! Turns the kernel's records, in the order of time, into what a recording holds.
 
+use crate::engine::perf::contexts::Rings;
 use crate::engine::perf::records::{Kind, Record, Sample as RawSample};
+use crate::engine::perf::timeline::PythonFrame;
 use crate::files::Mapped;
 use crate::mappings::Mapping;
 use crate::maps;
@@ -39,6 +41,8 @@ pub(crate) struct Recorder {
     stacks: StackTable,
     samples: Vec<Sample>,
     losses: Losses,
+    /// What processes say of their samples, if they do.
+    rings: Option<Rings>,
     /// When records were last lost, and when each process's mappings were looked up since.
     last_loss: Option<MonotonicNs>,
     looked_up: HashMap<u32, MonotonicNs>,
@@ -48,7 +52,7 @@ pub(crate) struct Recorder {
 const LOOK_UP_PERIOD: u64 = 1_000_000_000;
 
 impl Recorder {
-    pub(crate) fn new() -> Recorder {
+    pub(crate) fn new(rings: Option<Rings>) -> Recorder {
         Recorder {
             processes: Processes::default(),
             published: Published::default(),
@@ -56,18 +60,45 @@ impl Recorder {
             stacks: StackTable::default(),
             samples: Vec::new(),
             losses: Losses::default(),
+            rings,
             last_loss: None,
             looked_up: HashMap::new(),
+        }
+    }
+
+    /// Reads what processes have said. To be called before the records are taken that the kernel had by now.
+    pub(crate) fn read_rings(&mut self) {
+        if let Some(rings) = &mut self.rings {
+            rings.read();
+        }
+    }
+
+    /// All records from before a time were taken.
+    pub(crate) fn go_on(&mut self, time: u64) {
+        if let Some(rings) = &mut self.rings {
+            rings.go_on(time);
         }
     }
 
     /// Takes the next record.
     pub(crate) fn record(&mut self, record: Record) {
         let time = MonotonicNs(record.time);
+        if let Some(rings) = &mut self.rings {
+            match &record.kind {
+                Kind::Fork(task) if task.pid != task.parent_pid => rings.fork(task.parent_pid, task.pid, record.time),
+                Kind::Comm { pid, exec: true, .. } => rings.forget(*pid, record.time),
+                _ => {}
+            }
+        }
         match record.kind {
             Kind::Sample(sample) => self.sample(&sample, time),
             Kind::Fork(task) => self.processes.fork(task.pid, task.tid, task.parent_pid, task.parent_tid, time),
-            Kind::Exit(task) => self.processes.exit(task.pid, task.tid, time),
+            Kind::Exit(task) => {
+                self.processes.exit(task.pid, task.tid, time);
+                if let Some(rings) = self.rings.as_mut().filter(|_| self.processes.has_ended(task.pid)) {
+                    rings.forget(task.pid, time.0);
+                }
+            }
             Kind::Comm { pid, tid, name, exec: true } => self.processes.exec(pid, tid, name, time),
             Kind::Comm { pid, tid, name, exec: false } => self.processes.rename(pid, tid, name, time),
             Kind::Mmap { pid, range, offset, file } => {
@@ -89,17 +120,19 @@ impl Recorder {
         // A record that came late may be out of order.
         self.samples.sort_by_key(|sample| sample.time);
         let (processes, threads) = self.processes.finish();
-        let Recorder { published, stacks, samples, losses, .. } = self;
+        let Recorder { published, stacks, samples, mut losses, rings, .. } = self;
+        let mut notes = Vec::new();
+        let contexts = rings.map_or_else(ContextTable::default, |rings| rings.finish(&mut losses, &mut notes));
         Recorded {
             processes,
             threads,
             mappings: published.mappings,
             codes: Vec::new(),
             stacks,
-            contexts: ContextTable::default(),
+            contexts,
             samples,
             losses,
-            notes: Vec::new(),
+            notes,
         }
     }
 
@@ -126,6 +159,7 @@ impl Recorder {
         let thread = self.processes.thread(sample.pid, sample.tid, time);
         let mappings = self.processes.mappings(sample.pid);
         let mut frames = Vec::new();
+        let mut of_python = Vec::new();
         if let Some(registers) = &sample.registers {
             let from = registers.of_frame();
             let stack = Stack::new(from.sp, &sample.stack, sample.cut);
@@ -138,7 +172,16 @@ impl Recorder {
             if !sample.kernel.is_empty() && registers.in_system_call() && memory_is_gone {
                 frames.clear();
             }
+            if self.rings.is_some() {
+                let record = |frame: &Walked| {
+                    let (registry, stub, frame, state) = frame.record(&stack)?;
+                    Some(PythonFrame { frame, stub, state, registry })
+                };
+                of_python.extend(frames.iter().rev().filter_map(record));
+            }
         }
+        let rings = self.rings.as_mut().filter(|_| !of_python.is_empty());
+        let context = rings.and_then(|rings| rings.context(sample.pid, &of_python, time.0));
         self.losses.without_stack += u64::from(frames.is_empty());
         let has = |wanted: fn(&Found) -> bool| u64::from(frames.iter().any(|frame| wanted(&frame.found)));
         self.losses.gaps += has(|frame| matches!(frame, Found::Gap));
@@ -152,7 +195,7 @@ impl Recorder {
         for frame in kernel_frames(&sample.kernel) {
             stack = Some(self.stacks.push(stack, frame));
         }
-        self.samples.push(Sample { thread, time, stack, context: None, weight: 1 });
+        self.samples.push(Sample { thread, time, stack, context, weight: 1 });
     }
 }
 
@@ -170,7 +213,7 @@ mod tests {
             let registers = Some(UserRegisters { pc: here, general: [0; 16] });
             Kind::Sample(RawSample { pid, tid: pid, kernel: vec![], registers, stack: Box::default(), cut: false })
         };
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::new(None);
         recorder.record(Record { time: 1, kind: sample() });
         recorder.record(Record { time: 2, kind: Kind::Lost(3) });
         recorder.record(Record { time: 3, kind: sample() });

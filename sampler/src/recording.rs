@@ -302,11 +302,20 @@ pub struct Task {
     /// Its name, such as `Task-12`.
     pub name: String,
     /// The function that it runs.
-    pub root: Option<CodeId>,
+    pub root: Option<TaskRoot>,
     /// How many Python frames are below the one of that function, in the stacks of its samples.
     pub below: u32,
     /// The frames of the tasks that await it, from the root of the outermost on; where they are known.
     pub awaiters: Option<StackId>,
+}
+
+/// The function that a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskRoot {
+    /// By its code object.
+    Code(CodeId),
+    /// By its stub: the registry that names it, and its address.
+    Stub(Token, Address),
 }
 
 /// Contexts, each once.

@@ -6,7 +6,9 @@ use crate::native::{DEBUG_ROOT, KERNEL, Kernel, Module, Place};
 use crate::profile::{self, Category, FrameId, Meta, Profile, Quality, StackId};
 use crate::registry::{Registries, full_name};
 use crate::tables::{FunctionText, Tables};
-use pronk_sampler::recording::{self, Address, CodeId, Event, Frame, MappedObject, Mapping, MappingId, Recording};
+use pronk_sampler::recording::{
+    self, Address, CodeId, Event, Frame, MappedObject, Mapping, MappingId, Recording, TaskRoot,
+};
 use pronk_trampolines::wire::CodeKind;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -46,7 +48,7 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
         .contexts
         .all()
         .iter()
-        .map(|context| self::context(context, &recording.codes, &stacks, &mut tables))
+        .map(|context| self::context(context, &recording.codes, &registries, &stacks, &mut tables))
         .collect();
     let known_context =
         |id: recording::ContextId| Some(profile::ContextId(id.0)).filter(|id| id.index() < contexts.len());
@@ -70,13 +72,17 @@ pub(crate) fn symbolize_with(recording: &Recording, meta: Meta, debug_root: &Pat
 fn context(
     context: &recording::Context,
     codes: &[recording::PythonCode],
+    registries: &Registries,
     stacks: &[StackId],
     tables: &mut Tables,
 ) -> profile::Context {
     let labels = context.labels.iter().map(|(key, value)| (tables.string(key), tables.string(value))).collect();
     let root = |task: &recording::Task| {
-        let code = task.root.and_then(|code| codes.get(code.index()));
-        code.map_or_else(String::new, |code| full_name(&code.module, &code.qualname))
+        let name = task.root.and_then(|root| match root {
+            TaskRoot::Code(id) => codes.get(id.index()).map(|code| full_name(&code.module, &code.qualname)),
+            TaskRoot::Stub(token, stub) => registries.function(token, stub).map(|function| function.name.clone()),
+        });
+        name.unwrap_or_default()
     };
     let task = context.task.as_ref().map(|task| profile::Task {
         name: tables.string(&task.name),

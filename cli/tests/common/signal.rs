@@ -126,6 +126,12 @@ impl<'a> Program<'a> {
 
     /// Runs it under the signal engine.
     pub fn sampled(&self, options: &[&str]) -> Sampled {
+        self.sampled_by("signal", options)
+    }
+
+    /// Runs it under an engine.
+    pub fn sampled_by(&self, engine: &str, options: &[&str]) -> Sampled {
+        let options = &[&["--engine", engine], options].concat();
         let (place, output) = self.record_to("x.pronk", options);
         assert!(place.file("x.pronk").exists(), "{self}: {}", text(&output.stderr));
         Sampled { profile: place.read_profile("x.pronk"), output, who: format!("{self} {}", options.join(" ")) }
@@ -133,16 +139,15 @@ impl<'a> Program<'a> {
 
     /// Runs it under the signal engine, for collapsed stacks.
     pub fn folded(&self, options: &[&str]) -> (Folded, Output) {
-        let (place, output) = self.record_to("x.folded", options);
+        let (place, output) = self.record_to("x.folded", &[&["--engine", "signal"], options].concat());
         assert!(place.file("x.folded").exists(), "{self}: {}", text(&output.stderr));
         (place.folded("x.folded"), output)
     }
 
     fn record_to(&self, file: &str, options: &[&str]) -> (Place, Output) {
         let place = Place::new();
-        let options = [&["--engine", "signal"], options].concat();
         let _turn = Turn::take();
-        let output = run(self.prepare(&mut place.record_to(file, &options, &self.command)));
+        let output = run(self.prepare(&mut place.record_to(file, options, &self.command)));
         (place, output)
     }
 }

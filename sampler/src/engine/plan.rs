@@ -19,6 +19,8 @@ const HIGHEST_FREQUENCY: u32 = 20_000;
 const SAMPLE_SIZE: u64 = 2048;
 /// The least and the most bytes of data in a ring.
 const RING_SIZES: std::ops::RangeInclusive<u64> = 2 << 20..=32 << 20;
+/// The bytes of data in a ring that has no samples: 30,000 blocks with labels are opened and closed before it is full.
+const RING_OF_MOMENTS: u64 = 4 << 20;
 
 /// How a session takes its samples.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub(crate) struct Plan {
 
 #[derive(Debug)]
 enum Way {
-    Perf,
+    /// With the directory in which processes say for whom their samples are, if they do.
+    Perf(Option<Rings>),
     Signal(Signal),
 }
 
@@ -41,9 +44,22 @@ struct Signal {
     driver: Driver,
     /// Why it is not driven by perf events, if it is not.
     reason: String,
-    rings: PathBuf,
-    /// The rings' directory, where that is not the session's. It goes with the session.
+    rings: Rings,
+}
+
+/// The directory for the rings of a session's processes.
+#[derive(Debug)]
+struct Rings {
+    path: PathBuf,
+    /// Where that is not the session's. It goes with the session.
     _directory: Option<SessionDirectory>,
+}
+
+impl Rings {
+    fn make(directory: &SessionDirectory) -> Rings {
+        let own = SessionDirectory::for_rings();
+        Rings { path: own.as_ref().unwrap_or(directory).path().to_owned(), _directory: own }
+    }
 }
 
 impl Plan {
@@ -65,7 +81,14 @@ impl Plan {
                     return Err(Error::AwaitChainsOfPerf);
                 }
                 check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
-                Ok(Plan { frequency, stubs: request.stubs.unwrap_or(true), way: Way::Perf })
+                let stubs = request.stubs.unwrap_or(true);
+                let rings = stubs.then(|| Rings::make(directory));
+                if let Some(rings) = &rings {
+                    let asked =
+                        Asked { driver: Driver::Outside, stubs: StubsSetting::Full, ring_size: RING_OF_MOMENTS };
+                    write_settings(request, asked, rings, directory)?;
+                }
+                Ok(Plan { frequency, stubs, way: Way::Perf(rings) })
             }
             EngineChoice::Auto | EngineChoice::Signal => {
                 let stubs = request.stubs.unwrap_or(false);
@@ -91,8 +114,11 @@ impl Plan {
     /// When the system refuses.
     pub(crate) fn start(&self, pid: i32) -> Result<Engine, Error> {
         Ok(match &self.way {
-            Way::Perf => Engine::Perf(perf::Engine::start(pid, self.frequency)?),
-            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.clone(), signal.mode)?),
+            Way::Perf(rings) => {
+                let rings = rings.as_ref().map(|rings| rings.path.clone());
+                Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
+            }
+            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.path.clone(), signal.mode)?),
         })
     }
 }
@@ -115,52 +141,59 @@ impl Signal {
             (_, Err(source)) if request.kernel => return Err(perf::events::refused_with_kernel(source)),
             (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
         };
-        let own = SessionDirectory::for_rings();
-        let rings = own.as_ref().unwrap_or(directory).path().to_owned();
-        let signal = Signal { mode: request.mode, driver, reason, rings, _directory: own };
-        signal.write_settings(request, directory)?;
+        let signal = Signal { mode: request.mode, driver, reason, rings: Rings::make(directory) };
+        let stubs = match request.stubs {
+            None => StubsSetting::Auto,
+            Some(true) => StubsSetting::Full,
+            Some(false) => StubsSetting::Off,
+        };
+        let second = u64::from(frequency).saturating_mul(SAMPLE_SIZE).next_power_of_two();
+        let asked = Asked { driver, stubs, ring_size: second.clamp(*RING_SIZES.start(), *RING_SIZES.end()) };
+        write_settings(request, asked, &signal.rings, directory)?;
         Ok(signal)
     }
+}
 
-    fn write_settings(&self, request: &Request, directory: &SessionDirectory) -> Result<(), Error> {
-        let mut ring_directory = [0; DIRECTORY_SIZE];
-        let path = self.rings.as_os_str().as_bytes();
-        // One zero has to follow.
-        match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
-            Some(place) => place.copy_from_slice(path),
-            None => return Err(Error::DirectoryTooLong(self.rings.clone())),
-        }
-        let second = u64::from(request.frequency).saturating_mul(SAMPLE_SIZE).next_power_of_two();
-        let settings = Settings {
-            magic: SETTINGS_MAGIC,
-            version: SETTINGS_VERSION,
-            mode: self.mode as u32,
-            period_ns: 1_000_000_000 / u64::from(request.frequency.max(1)),
-            ring_size: second.clamp(*RING_SIZES.start(), *RING_SIZES.end()),
-            driver: self.driver as u32,
-            kernel: request.kernel.into(),
-            stubs: match request.stubs {
-                None => StubsSetting::Auto,
-                Some(true) => StubsSetting::Full,
-                Some(false) => StubsSetting::Off,
-            } as u32,
-            await_chains: request.await_chains.into(),
-            ring_directory,
-            variables: label_variable::to_settings(&request.label_variables)?,
-        };
-        let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
-        written.map_err(Error::system("write"))
+/// What agents are asked for beside what the user does.
+struct Asked {
+    driver: Driver,
+    stubs: StubsSetting,
+    ring_size: u64,
+}
+
+fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &SessionDirectory) -> Result<(), Error> {
+    let mut ring_directory = [0; DIRECTORY_SIZE];
+    let path = rings.path.as_os_str().as_bytes();
+    // One zero has to follow.
+    match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
+        Some(place) => place.copy_from_slice(path),
+        None => return Err(Error::DirectoryTooLong(rings.path.clone())),
     }
+    let settings = Settings {
+        magic: SETTINGS_MAGIC,
+        version: SETTINGS_VERSION,
+        mode: request.mode as u32,
+        period_ns: 1_000_000_000 / u64::from(request.frequency.max(1)),
+        ring_size: asked.ring_size,
+        driver: asked.driver as u32,
+        kernel: request.kernel.into(),
+        stubs: asked.stubs as u32,
+        await_chains: request.await_chains.into(),
+        ring_directory,
+        variables: label_variable::to_settings(&request.label_variables)?,
+    };
+    let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
+    written.map_err(Error::system("write"))
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.way {
-            Way::Perf => write!(f, "perf engine: the kernel takes the samples"),
+            Way::Perf(_) => write!(f, "perf engine: the kernel takes the samples"),
             Way::Signal(Signal { driver: Driver::PerfEvent, .. }) => {
                 write!(f, "signal engine, driven by a perf event of each thread")
             }
-            Way::Signal(Signal { driver: Driver::Timer, reason, .. }) => {
+            Way::Signal(Signal { driver: Driver::Timer | Driver::Outside, reason, .. }) => {
                 write!(f, "signal engine, driven by a timer of each thread: {reason}")
             }
         }

@@ -19,7 +19,7 @@ pub(crate) mod thread;
 use crate::mappings::{Image, Mapping, Mappings};
 use crate::recording::{Address, Code, Frame};
 use pronk_trampolines::stub::STUB_SIZE;
-use pronk_trampolines::wire::CodeKind;
+use pronk_trampolines::wire::{CodeKind, Token};
 use stack::Stack;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -106,6 +106,17 @@ pub(crate) struct Walked<'m> {
     pub(crate) place: Option<Place>,
     /// The lowest address of the stack that the step out of the frame depended on, 0 if it depended on more than that.
     pub(crate) reads_from: u64,
+}
+
+impl Walked<'_> {
+    /// If it is a stub that waits for the evaluator: the registry that names it, its address, and those of the interpreter's
+    /// frame and of the thread's state, which its record has.
+    pub(crate) fn record(&self, stack: &Stack) -> Option<(Token, u64, u64, u64)> {
+        let Found::Stub(mapping, stub) = self.found else { return None };
+        let Image::Ours(CodeKind::Stubs, registry) = mapping.image else { return None };
+        let (frame, state) = stubs::words_of_record(stub, self.sp, stack)?;
+        Some((registry, stub.0, frame, state))
+    }
 }
 
 /// All that a walk takes along from frame to frame: with the same mappings and the same stack above it, it goes on alike.

@@ -5,7 +5,7 @@ use super::{Code, Registers};
 use crate::mappings::Mappings;
 use crate::recording::Address;
 use pronk_trampolines::python::{HOOK_SIZE, HOOK_UNWIND_TABLE};
-use pronk_trampolines::stub::record::{LINK, LOWEST, STACK_POINTER, TAG, live_stub, stub_of_tag};
+use pronk_trampolines::stub::record::{FRAME, LINK, LOWEST, STACK_POINTER, TAG, THREAD, live_stub, stub_of_tag};
 use pronk_trampolines::stub::{Cfa, RETURN_OFFSET, STUB_SIZE, Saved, UNWIND_TABLE, UnwindRow, row_at};
 use std::ops::Range;
 
@@ -66,6 +66,14 @@ impl Record {
 /// The stub that an address in a mapping of stubs belongs to, by the stub's first address.
 pub(super) fn stub_at(address: u64, mapping_start: u64) -> Address {
     Address(address - (address - mapping_start) % STUB_SIZE as u64)
+}
+
+/// The addresses of the interpreter's frame and of its thread's state, by the live record of a stub whose frame begins at
+/// a stack pointer.
+pub(super) fn words_of_record(stub: Address, sp: u64, stack: &Stack) -> Option<(u64, u64)> {
+    let base = sp.wrapping_add_signed(-STACK_POINTER);
+    let is_live = live_stub(base, |offset| stack.word_at(base, offset)) == Some(stub.0);
+    is_live.then(|| Some((stack.word_at(base, FRAME)?, stack.word_at(base, THREAD)?)))?
 }
 
 /// One step out of a stub. Also says which record was passed, if the stub had one.

@@ -361,7 +361,7 @@ fn samples_keep_for_whom_they_were_taken() {
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     recording.codes.push(code("app", "serve", 1, &[]));
     let awaiters = Some(recording.stacks.push(None, Frame::Python(CodeId(0), None)));
-    let task = recording::Task { name: "Task-1".to_owned(), root: Some(CodeId(0)), below: 3, awaiters };
+    let task = recording::Task { name: "Task-1".to_owned(), root: Some(TaskRoot::Code(CodeId(0))), below: 3, awaiters };
     let labels = vec![label("route", "/x"), label("tenant", "a")];
     let id = recording.contexts.id(recording::Context { labels, task: Some(task) });
     for time in 2_000..2_003 {

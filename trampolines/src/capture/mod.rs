@@ -6,6 +6,7 @@
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `scopes` finds the labels of frames, and says in the ring what they are.
 //! - `task` finds the task that runs, and its name; `awaiters` knows which frames await it.
+//! - [`outside`] says for whom each moment is, where somebody outside takes the samples and all the others are not there.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
 //! - [`program_action`] is what the program itself wants done about the signals; [`writes`] go on that one cuts short.
 //!
@@ -18,6 +19,7 @@ mod handler;
 pub mod interpose;
 mod links;
 pub(crate) mod memory;
+pub(crate) mod outside;
 mod pace;
 pub mod program_action;
 mod scopes;
@@ -102,10 +104,15 @@ impl Capture {
     }
 }
 
+/// What this process was asked for, wherever its samples are taken.
+pub(crate) fn any() -> Option<&'static Capture> {
+    CAPTURE.get().or_else(outside::capture)
+}
+
 /// The ring of this very process.
 pub(crate) fn ring() -> Option<RingWriter> {
     let base = NonNull::new(RING.load(Ordering::Acquire))?;
-    let capacity = CAPTURE.get()?.settings.ring_size;
+    let capacity = any()?.settings.ring_size;
     let ours = RING_GENERATION.load(Ordering::Relaxed) == sys::fork_generation();
     // SAFETY: the ring stays mapped in the process that has made it.
     ours.then(|| unsafe { RingWriter::new(base, capacity) })
@@ -230,7 +237,7 @@ pub(crate) fn write_mappings(ring: &RingWriter) {
 
 /// The process ends, by its calling thread: what it has mapped by now is said once more.
 pub fn end() {
-    if let Some(ring) = ring() {
+    if let Some(ring) = CAPTURE.get().and_then(|_| ring()) {
         write_mappings(&ring);
     }
     if let Some(thread) = SampledThread::of_this_thread() {

@@ -122,6 +122,11 @@ impl Scopes {
         self.unrecorded.load(Ordering::Relaxed)
     }
 
+    /// Counts what is not recorded because the reader could not be told: the scopes that are open.
+    pub fn lose(&self) {
+        self.unrecorded.fetch_add(u64::from(self.open.load(Ordering::Relaxed)).max(1), Ordering::Relaxed);
+    }
+
     /// Opens a scope on a frame, within those that are open on it. `None`, counted, where there is no room.
     pub fn open(&self, opened: &Opened<'_>) -> Option<ScopeNumber> {
         let number = self.writer.with(|writer| {

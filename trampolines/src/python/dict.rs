@@ -8,6 +8,8 @@ use super::objects::is_address;
 use super::text::is_text;
 use crate::capture::memory::Memory;
 
+/// `ob_type`.
+const TYPE: u64 = 8;
 /// `ma_used`: how many keys there are.
 const USED: u64 = 16;
 /// `ma_keys`, and `ma_values`, where the values lie apart from the keys.
@@ -114,7 +116,8 @@ const MODULE_DICT: u64 = 16;
 /// How many keys are looked through.
 const MOST_KEYS: usize = 1 << 14;
 
-/// A global variable of a module: by `sys.modules`, the module's name and the variable's.
+/// A global variable of a module: by `sys.modules`, the type of modules, and the module's name with the variable's. Anything may
+/// be under a module's name: what is no module has no variables.
 ///
 /// # Safety
 /// `memory` suits the address, and what it leads to.
@@ -122,12 +125,15 @@ pub unsafe fn global<M: Memory + Copy>(
     memory: &M,
     layout: &Layout,
     modules: u64,
-    module: &[u8],
-    name: &[u8],
+    module_type: u64,
+    (module, name): (&[u8], &[u8]),
 ) -> Option<u64> {
     // SAFETY: as promised by the caller.
     unsafe {
         let module = value_of(memory, layout, modules, module)?;
+        if memory.word(module.wrapping_add(TYPE))? != module_type {
+            return None;
+        }
         let names = memory.word(module.wrapping_add(MODULE_DICT)).filter(|names| is_address(*names))?;
         value_of(memory, layout, names, name)
     }

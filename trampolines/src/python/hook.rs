@@ -3,14 +3,15 @@
 //! # Safety
 //! CPython calls everything in this file with the interpreter's lock held.
 
-use super::code_object;
 use super::hook_code::{LowRecursion, Parameters, hook_code};
 use super::interpreters::{self, Interpreter, State, is_any_passing, with_interpreter};
+use super::layout::Layout;
 use super::recursion;
 use super::refusal::Refusal;
 use super::register;
 use super::symbols::{EvalFrame, Object};
 use super::{CPython, FUNCTIONS, check};
+use super::{code_object, coroutines};
 use crate::lock::{Lock, Once};
 use crate::stub::{Stub, map_code, thread};
 use crate::sys::{KeepErrno, Refused};
@@ -201,10 +202,14 @@ unsafe extern "C" fn resolve(
         if with_interpreter(interpreter, |known| known.state != State::Active).unwrap_or(true) {
             return next_address;
         }
+        let stub = stub_of(python, frame);
+        if let Some(stub) = stub {
+            coroutines::look_at(python, thread_state, frame, stub);
+        }
         if recursion::is_deep(python, thread_state) {
             return recursion::run_deep as *const c_void;
         }
-        match stub_of(python, frame) {
+        match stub {
             Some(stub) => stub.address() as *const c_void,
             None => next_address,
         }
@@ -225,6 +230,19 @@ pub(super) unsafe fn stub_of(python: &CPython, frame: *mut Object) -> Option<Stu
             None => register::register(python, frame, code, index),
         }
     }
+}
+
+/// The address of the stub of a code object, 0 if it has none.
+///
+/// # Safety
+/// The code object is alive and the interpreter's lock is held.
+pub(super) unsafe fn stub_address(layout: &Layout, code: *const Object) -> u64 {
+    // SAFETY: as promised by the caller; the slot is ours.
+    let stub = INSTALLED.get().and_then(|installed| unsafe {
+        let slot = code_object::extra(&layout.code, code, installed.index)?;
+        Stub::from_slot(slot)
+    });
+    stub.map_or(0, |stub| stub.address() as u64)
 }
 
 /// Takes the hook out of an interpreter, if it is the current one.

@@ -5,6 +5,7 @@ mod awaits;
 mod check;
 mod code_object;
 mod codes;
+mod coroutines;
 mod current;
 mod definitions;
 mod dict;
@@ -16,6 +17,7 @@ mod interpreters;
 mod labels;
 mod layout;
 mod links;
+mod methods;
 mod objects;
 mod perf_support;
 mod recursion;
@@ -24,6 +26,7 @@ mod register;
 mod sampled;
 mod switches;
 mod symbols;
+mod task_names;
 mod tasks;
 mod text;
 mod variables;
@@ -36,6 +39,7 @@ pub(crate) use labels::{SCOPES, inherited_scope};
 pub use layout::Layout;
 pub use links::{End, Link, Walked, Walker};
 pub use sampled::Sampled;
+pub(crate) use task_names::follow as follow_task_names;
 pub use tasks::{Chain, Task, TaskName};
 pub(crate) use text::push_text;
 pub use version::{SUPPORTED, Version};
@@ -44,7 +48,7 @@ use crate::capture;
 use crate::functions::{Functions, session_of_environment};
 use crate::lock::Once;
 use crate::sys::{self, KeepErrno, PathText};
-use crate::wire::{Status, StubsSetting};
+use crate::wire::{Driver, Status, StubsSetting};
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
 
@@ -92,7 +96,13 @@ pub fn start() {
                 if let Ok(sampled) = &sampled {
                     labels::prepare(&python.symbols, sampled.walker, version.minor);
                 }
-                let _unsampled = sampled.and_then(|sampled| capture::start(settings, sampled));
+                let _unsampled = sampled.and_then(|sampled| match Driver::from_raw(settings.driver) {
+                    Some(Driver::Outside) => {
+                        capture::outside::start(settings, sampled);
+                        Ok(())
+                    }
+                    _ => capture::start(settings, sampled),
+                });
             }
             CPYTHON.set(python);
             if let Err(why) = inittab::wrap(on_interpreter_start, perf_support::comes_first(version), labels::module())
@@ -143,12 +153,18 @@ fn on_interpreter_start() {
     let Some(python) = CPYTHON.get() else { return };
     if let Some(capture) = capture::CAPTURE.get() {
         // SAFETY: the lock is held.
-        unsafe {
-            capture.sampled.find_current(&python.symbols);
-            capture.sampled.tasks.interpreter_starts(&python.symbols);
-            if capture.settings.variables().next().is_some() {
-                labels::learn_context_variables();
-            }
+        unsafe { capture.sampled.find_current(&python.symbols) };
+        if capture.settings.variables().next().is_some() {
+            // SAFETY: as above.
+            unsafe { labels::learn_context_variables() };
+        }
+    }
+    if let Some(capture) = capture::any() {
+        // SAFETY: as above.
+        unsafe { capture.sampled.tasks.interpreter_starts(&python.symbols) };
+        if capture::outside::capture().is_some() {
+            // SAFETY: as above. The modules are looked at for as long as coroutines run, and so are kept.
+            unsafe { (python.symbols.keep)((python.symbols.modules)()) };
         }
     }
     // Without a registry there would be no names for the stubs: the program runs as if there were no session.

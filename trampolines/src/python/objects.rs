@@ -105,6 +105,16 @@ pub unsafe fn derives_from<const SIZE: usize>(kind: u64, name: &[u8; SIZE]) -> b
     bases.any(|kind| unsafe { has_name(kind, name) })
 }
 
+/// Whether a type is another one, or derives from it.
+///
+/// # Safety
+/// A fault is caught, or the type is alive.
+pub unsafe fn is_subtype(kind: u64, of: u64) -> bool {
+    // SAFETY: as promised by the caller.
+    let base = |kind: &u64| unsafe { held_at(kind.wrapping_add(BASE)) };
+    core::iter::successors(Some(kind), base).take(MOST_BASES).any(|one| one == of)
+}
+
 impl Objects<'_> {
     /// Whether a function has this name in this module.
     ///

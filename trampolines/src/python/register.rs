@@ -2,6 +2,7 @@
 
 use super::code_object::{self, CO_OPTIMIZED, Name, attribute, bytes, field, first_line, utf8};
 use super::codes::describe_known;
+use super::coroutines;
 use super::symbols::{Object, Symbols};
 use super::{CPython, FUNCTIONS, Sampled};
 use crate::capture;
@@ -125,7 +126,7 @@ impl Registration<'_> {
                 describe_known(codes, walker, &ring, code as u64, &function);
             }
             let stub = FUNCTIONS.stub_for(&function)?;
-            if (symbols.set_code_extra)(code, self.index as isize, stub.address() as *mut Object) != 0 {
+            if (symbols.set_code_extra)(code, self.index as isize, coroutines::slot_of(layout, code, stub)) != 0 {
                 // No memory for the slot: the code object is asked about again the next time.
                 (symbols.error_clear)();
             }

@@ -72,6 +72,8 @@ symbols! {
     get_attribute: unsafe extern "C" fn(*mut Object, *const c_char) -> *mut Object = c"PyObject_GetAttrString";
     text_type: *mut Object = c"PyUnicode_Type";
     int_type: *mut Object = c"PyLong_Type";
+    dict_type: *mut Object = c"PyDict_Type";
+    module_type: *mut Object = c"PyModule_Type";
     modules: unsafe extern "C" fn() -> *mut Object = c"PyImport_GetModuleDict";
     dict_next: unsafe extern "C" fn(*mut Object, *mut isize, *mut *mut Object, *mut *mut Object) -> c_int
         = c"PyDict_Next";
@@ -83,6 +85,7 @@ symbols! {
     tuple_size: unsafe extern "C" fn(*mut Object) -> isize = c"PyTuple_Size";
     tuple_item: unsafe extern "C" fn(*mut Object, isize) -> *mut Object = c"PyTuple_GetItem";
     long_value: unsafe extern "C" fn(*mut Object) -> isize = c"PyLong_AsSsize_t";
+    keep: unsafe extern "C" fn(*mut Object) = c"Py_IncRef";
     release: unsafe extern "C" fn(*mut Object) = c"Py_DecRef";
     error_occurred: unsafe extern "C" fn() -> *mut Object = c"PyErr_Occurred";
     error_clear: unsafe extern "C" fn() = c"PyErr_Clear";
@@ -115,6 +118,7 @@ symbols! {
     keep: unsafe extern "C" fn(*mut Object) = c"Py_IncRef";
     set_error: unsafe extern "C" fn(*mut Object, *const c_char) = c"PyErr_SetString";
     type_error: *const *mut Object = c"PyExc_TypeError";
+    context_type: *mut Object = c"PyContext_Type";
     none: *mut Object = c"_Py_NoneStruct";
     coroutine_type: *mut Object = c"PyCoro_Type";
     generator_type: *mut Object = c"PyGen_Type";

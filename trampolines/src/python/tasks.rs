@@ -12,7 +12,7 @@ use super::dict::{self, Words};
 use super::int;
 use super::layout::{CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
-use super::objects::{attributes_of, derives_from, has_name, is_address};
+use super::objects::{attributes_of, derives_from, has_name, is_address, is_subtype, type_of};
 use super::symbols::Symbols;
 use crate::capture::memory::{Guarded, Memory, Straight};
 use core::ffi::c_int;
@@ -52,9 +52,11 @@ pub enum TaskName {
 /// What was found out about tasks in this process.
 #[derive(Debug)]
 pub struct Tasks {
-    /// The addresses of `str` and `int`.
+    /// The addresses of `str`, `int`, `dict`, and of the type of modules.
     pub text_type: u64,
     pub int_type: u64,
+    dict_type: u64,
+    pub module_type: u64,
     /// The interpreters of the process; more have no tasks.
     interpreters: [Interpreter; 16],
     /// The offset of the coroutine in a task of that type, and of the running task in a thread's state; 0 while it is not
@@ -74,6 +76,8 @@ struct Interpreter {
     looked_at: AtomicU64,
     /// `asyncio.tasks._current_tasks`; 0 while it is not there.
     current: AtomicU64,
+    /// The one that is kept alive.
+    kept: AtomicU64,
 }
 
 /// `interp` of `PyThreadState`, in all versions.
@@ -104,6 +108,8 @@ impl Tasks {
         Tasks {
             text_type: symbols.text_type as u64,
             int_type: symbols.int_type as u64,
+            dict_type: symbols.dict_type as u64,
+            module_type: symbols.module_type as u64,
             interpreters: Default::default(),
             coroutine: AtomicU64::new(0),
             task_type: AtomicU64::new(0),
@@ -124,6 +130,7 @@ impl Tasks {
         };
         if let Some(one) = self.interpreters.iter().find(is_free) {
             one.current.store(0, Ordering::Relaxed);
+            one.kept.store(0, Ordering::Relaxed);
             one.looked_at.store(0, Ordering::Relaxed);
             one.modules.store(modules, Ordering::Relaxed);
             one.address.store(address, Ordering::Release);
@@ -155,7 +162,7 @@ impl Tasks {
     pub unsafe fn running(&self, layout: &Layout, state: u64, chain: &Chain<'_>) -> Option<Task> {
         // SAFETY: as promised by the caller.
         unsafe {
-            let current = self.interpreter(state)?.current_tasks(layout)?;
+            let current = self.interpreter(state)?.current_tasks(self, layout)?;
             if layout.tasks.current == CurrentTask::InThreadState {
                 let task = match self.running.load(Ordering::Relaxed) {
                     0 => self.learn(layout, state, chain),
@@ -172,6 +179,34 @@ impl Tasks {
             let tasks = dict::entries(Straight, layout, current)?.take(MOST_LOOPS);
             tasks.filter(|(_, task)| *task != 0).find_map(|(_, task)| self.task_at(layout, task, chain))
         }
+    }
+
+    /// Finds what leads to the tasks of the interpreter of a thread's state, and keeps it alive for as long as the process: a
+    /// coroutine may run when the modules are gone, in the interpreter's end.
+    ///
+    /// # Safety
+    /// The state is the calling thread's own, which holds the interpreter's lock.
+    pub unsafe fn keep_current(&self, layout: &Layout, state: u64, keep: impl FnOnce(u64)) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let interpreter = self.interpreter(state);
+            let current = interpreter.and_then(|one| one.current_tasks(self, layout));
+            if let (Some(interpreter), Some(current)) = (interpreter, current)
+                && interpreter.kept.swap(current, Ordering::Relaxed) != current
+            {
+                keep(current);
+            }
+        }
+    }
+
+    /// The type of tasks that are written in C, once one was seen; else 0.
+    pub fn task_type(&self) -> u64 {
+        self.task_type.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is not yet known where a thread's state has its task, which takes a search.
+    pub fn is_to_be_searched(&self, layout: &Layout) -> bool {
+        layout.tasks.current == CurrentTask::InThreadState && self.running.load(Ordering::Relaxed) == 0
     }
 
     /// Finds out where in a thread's state the running task is, when there is one.
@@ -212,14 +247,14 @@ impl Tasks {
         unsafe {
             let kind = Straight.word(task.wrapping_add(TYPE))?;
             let at = self.coroutine.load(Ordering::Relaxed);
-            if at != 0 && self.task_type.load(Ordering::Relaxed) == kind {
+            if at != 0 && is_subtype(kind, self.task_type.load(Ordering::Relaxed)) {
                 let field = Words { start: task.wrapping_add(at), stride: 8, count: 1 };
-                let found = self.task_in(layout, field, chain);
+                let found = self.task_in(&Known, layout, field, chain);
                 return found.map(|(found, _)| Task { address: task, coroutine: Some(at), ..found });
             }
             let count = Straight.word(kind.wrapping_add(BASIC_SIZE))?.saturating_sub(FIELDS) / 8;
             let own = Words { start: task.wrapping_add(FIELDS), stride: 8, count };
-            if let Some((found, at)) = self.task_in(layout, own, chain) {
+            if let Some((found, at)) = self.task_in(&Own, layout, own, chain) {
                 let at = at.wrapping_sub(task);
                 if has_name(kind, C_TASK) {
                     self.coroutine.store(at, Ordering::Relaxed);
@@ -229,7 +264,7 @@ impl Tasks {
                 return Some(Task { address: task, coroutine, ..found });
             }
             let attributes = attributes_of(layout, task)?;
-            self.task_in(layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
+            self.task_in(&Own, layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
         }
     }
 
@@ -237,16 +272,21 @@ impl Tasks {
     ///
     /// # Safety
     /// As for [`Tasks::running`].
-    unsafe fn task_in(&self, layout: &Layout, fields: Words, chain: &Chain<'_>) -> Option<(Task, u64)> {
+    unsafe fn task_in(
+        &self,
+        fields_in: &impl Fields,
+        layout: &Layout,
+        fields: Words,
+        chain: &Chain<'_>,
+    ) -> Option<(Task, u64)> {
         let places =
             (0..fields.count.min(FEW)).map(|index| fields.start.wrapping_add(index.wrapping_mul(fields.stride)));
         // SAFETY: as promised by the caller.
         unsafe {
             let (at, root) = places.clone().find_map(|at| {
-                let coroutine = Straight.word(at).filter(|object| is_address(*object))?;
+                let coroutine = fields_in.field(at).filter(|object| is_address(*object))?;
                 let frame = match layout.tasks.frame {
-                    // It may be any object.
-                    GeneratorFrame::Pointer(at) => Guarded.word(coroutine.wrapping_add(at.into()))?,
+                    GeneratorFrame::Pointer(at) => fields_in.word_of(coroutine.wrapping_add(at.into()))?,
                     GeneratorFrame::Within(at) => coroutine.wrapping_add(at.into()),
                 };
                 let (root, _) = chain.oldest_first().find(|(_, link)| link.address == frame && link.code != 0)?;
@@ -255,19 +295,22 @@ impl Tasks {
             // The attributes of a class that is written in Python are in the order in which they were set; the first text is
             // its name (`Task.__init__`, Lib/asyncio/tasks.py).
             let is_text = |name: &TaskName| matches!(name, TaskName::Text(_));
-            let name = self.name_at(layout, at.wrapping_add(8));
-            let name = name.or_else(|| places.clone().filter_map(|at| self.name_at(layout, at)).find(is_text))?;
+            let name = self.name_at(fields_in, layout, at.wrapping_add(8));
+            let mut names = places.clone().filter_map(|at| self.name_at(fields_in, layout, at));
+            let name = name.or_else(|| names.find(is_text))?;
             Some((Task { root, name, address: 0, coroutine: None }, at))
         }
     }
 
+    /// What is at a place, if it is a name.
+    ///
     /// # Safety
     /// As for [`Tasks::running`].
-    unsafe fn name_at(&self, layout: &Layout, place: u64) -> Option<TaskName> {
+    unsafe fn name_at(&self, fields_in: &impl Fields, layout: &Layout, place: u64) -> Option<TaskName> {
         // SAFETY: as promised by the caller.
         unsafe {
-            let name = Straight.word(place).filter(|name| is_address(*name))?;
-            match Straight.word(name.wrapping_add(TYPE))? {
+            let name = fields_in.field(place).filter(|name| is_address(*name))?;
+            match fields_in.word_of(name.wrapping_add(TYPE))? {
                 kind if kind == self.text_type => Some(TaskName::Text(name)),
                 kind if kind == self.int_type => {
                     int::number(&Straight, layout, name).map(|number| TaskName::Number(number.unsigned_abs()))
@@ -283,7 +326,7 @@ impl Interpreter {
     ///
     /// # Safety
     /// As for [`Tasks::running`].
-    unsafe fn current_tasks(&self, layout: &Layout) -> Option<u64> {
+    unsafe fn current_tasks(&self, types: &Tasks, layout: &Layout) -> Option<u64> {
         let current = self.current.load(Ordering::Relaxed);
         if current != 0 {
             return Some(current);
@@ -295,10 +338,56 @@ impl Interpreter {
             if self.looked_at.swap(count, Ordering::Relaxed) == count {
                 return None;
             }
-            let current = dict::global(&Straight, layout, modules, b"asyncio.tasks", b"_current_tasks")?;
+            // Anything may be under a name: what is not what it ought to be is not followed.
+            let current =
+                dict::global(&Straight, layout, modules, types.module_type, (b"asyncio.tasks", b"_current_tasks"))?;
+            if type_of(current) != Some(types.dict_type) {
+                return None;
+            }
             self.current.store(current, Ordering::Relaxed);
             Some(current)
         }
+    }
+}
+
+/// How sure it is that fields are there, and that they have objects.
+trait Fields {
+    /// A field.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn field(&self, at: u64) -> Option<u64>;
+    /// A word of what a field refers to.
+    ///
+    /// # Safety
+    /// As for [`Tasks::running`].
+    unsafe fn word_of(&self, at: u64) -> Option<u64>;
+}
+
+/// Those of which it is known what they have: they refer to objects.
+struct Known;
+/// Those that an object has: they may have anything.
+struct Own;
+
+impl Fields for Known {
+    unsafe fn field(&self, at: u64) -> Option<u64> {
+        // SAFETY: as promised by the caller.
+        unsafe { Straight.word(at) }
+    }
+    unsafe fn word_of(&self, at: u64) -> Option<u64> {
+        // SAFETY: as above.
+        unsafe { Straight.word(at) }
+    }
+}
+
+impl Fields for Own {
+    unsafe fn field(&self, at: u64) -> Option<u64> {
+        // SAFETY: as promised by the caller.
+        unsafe { Straight.word(at) }
+    }
+    unsafe fn word_of(&self, at: u64) -> Option<u64> {
+        // SAFETY: guarded reads take any address.
+        unsafe { Guarded.word(at) }
     }
 }
 

@@ -67,13 +67,14 @@ impl Variables {
         // SAFETY: as promised by the caller.
         unsafe {
             let Some(modules) = sampled.tasks.modules(state) else { return };
+            let module_type = sampled.tasks.module_type;
             let count = dict::len(&Straight, modules).unwrap_or(0);
             let is_time = self.looked.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_AGAIN);
             if self.looked_at.swap(count, Ordering::Relaxed) == count && !is_time {
                 return;
             }
             for (name, found) in missing {
-                let object = dict::global(&Straight, layout, modules, name.module, name.variable);
+                let object = dict::global(&Straight, layout, modules, module_type, (name.module, name.variable));
                 let is_variable = |object: &u64| labels::is_variable(Straight.word(object.wrapping_add(TYPE)));
                 if let Some(object) = object.filter(is_variable) {
                     found.store(object, Ordering::Relaxed);

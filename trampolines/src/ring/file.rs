@@ -73,6 +73,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         unsampled_threads: AtomicU64::new(0),
         held_back: AtomicU64::new(0),
         unrecorded_scopes: AtomicU64::new(0),
+        unsaid_since: AtomicU64::new(0),
     }
 }
 

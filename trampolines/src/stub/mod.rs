@@ -39,6 +39,9 @@ unsafe impl Send for Stub {}
 // SAFETY: as above.
 unsafe impl Sync for Stub {}
 
+/// See [`Stub::asked_slot`].
+const ASKED: usize = 1 << (usize::BITS - 1);
+
 /// What a stub calls: a function of three words that returns a word.
 pub type Evaluator = unsafe extern "C" fn(usize, usize, usize) -> usize;
 
@@ -48,12 +51,18 @@ impl Stub {
         self.0.as_ptr() as usize
     }
 
-    /// The stub whose address [`Stub::address`] gave.
+    /// The word of a slot that has a hook ask each time: the address with the highest bit, which no address in user space
+    /// has.
+    pub(crate) fn asked_slot(self) -> *mut core::ffi::c_void {
+        self.0.as_ptr().map_addr(|address| address | ASKED).cast()
+    }
+
+    /// The stub whose address [`Stub::address`] gave, with or without that bit.
     ///
     /// # Safety
     /// The address is one that `address` gave, in this process or one that it was forked from.
     pub(crate) unsafe fn from_slot(address: *mut core::ffi::c_void) -> Option<Stub> {
-        NonNull::new(address.cast()).map(Stub)
+        NonNull::new(address.map_addr(|address| address & !ASKED).cast()).map(Stub)
     }
 
     /// Calls `evaluator` with three words through the stub, so that the stub is on the stack while it runs.

@@ -25,6 +25,29 @@ pub struct ThreadWords {
     pub sampled: usize,
     /// While the thread attempts a read in its signal handler: the stack pointer where it goes on if that fails; else 0.
     pub attempt: usize,
+    /// What was last said of the thread in the ring, where samples are taken by somebody outside.
+    pub said: Said,
+}
+
+/// The frames of tasks of which it is remembered that they were said.
+pub const SAID_TASKS: usize = 8;
+
+/// What was said of a thread. Zeros are nothing.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Said {
+    /// The thread's state of which it was said.
+    pub state: u64,
+    /// The number of losses before it was said: after one, nothing holds.
+    pub losses: u64,
+    /// The scope that its context inherits, or 0.
+    pub inherits: u64,
+    /// The frames of tasks that were said last, and which of them is the newest.
+    pub tasks: [u64; SAID_TASKS],
+    /// See `tasks`.
+    pub newest: u64,
+    /// A number that the name of the newest task and what it inherits have, and hardly any other.
+    pub check: u64,
 }
 
 /// The offset of [`ThreadWords::head`] from the thread pointer.
@@ -33,7 +56,7 @@ pub const HEAD: i32 = 0;
 pub const STACK_LIMIT: i32 = 8;
 
 const _: () = {
-    assert!(size_of::<ThreadWords>() == 56);
+    assert!(size_of::<ThreadWords>() == 160);
     assert!(core::mem::offset_of!(ThreadWords, head) == HEAD as usize);
     assert!(core::mem::offset_of!(ThreadWords, stack_limit) == STACK_LIMIT as usize);
 };
@@ -46,7 +69,7 @@ global_asm!(
     ".globl pronk_thread_words",
     ".hidden pronk_thread_words",
     ".type pronk_thread_words, %object",
-    ".size pronk_thread_words, 56",
+    ".size pronk_thread_words, 160",
     "pronk_thread_words:",
     ".quad 0",
     ".quad -1",
@@ -55,6 +78,7 @@ global_asm!(
     ".quad 0",
     ".quad 0",
     ".quad 0",
+    ".zero 104",
     ".popsection",
 );
 

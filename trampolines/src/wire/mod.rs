@@ -5,12 +5,17 @@
 //! that holds its stubs is a memfd called `pronk-stubs-<token>`, so whoever sees the mapping (in `/proc/PID/maps` or
 //! as an event of the kernel's) knows which registry names its addresses, whatever pid namespace the process is in.
 
+mod moments;
 mod registry;
 mod ring;
 mod sample;
 mod settings;
 mod token;
 
+pub use moments::{
+    AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,
+    TaskRecord,
+};
 pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status};
 pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, VERSION, read_function};
 pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord};

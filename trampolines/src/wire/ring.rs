@@ -85,6 +85,8 @@ pub struct RingHeader {
     pub held_back: AtomicU64,
     /// Blocks with labels that got no scope, as too many were open.
     pub unrecorded_scopes: AtomicU64,
+    /// Since when a moment that found no room is missing, on CLOCK_MONOTONIC; 0 where none is. See [`super::ForgetRecord`].
+    pub unsaid_since: AtomicU64,
 }
 
 /// A position, alone in its cache line.

@@ -27,6 +27,18 @@ pub enum RingRecordKind {
     /// A [`ScopeRecord`] and its labels. It comes before the first sample that refers to it, and again once in a while: a
     /// reader that remembers the last [`REMEMBERED_SCOPES`] knows of each.
     Scope = 7,
+    /// An [`super::OpenedRecord`] and its labels, where samples are taken by somebody outside, as all that follows.
+    Opened = 8,
+    /// A [`super::ClosedRecord`].
+    Closed = 9,
+    /// An [`super::EndedRecord`].
+    Ended = 10,
+    /// An [`super::InheritsRecord`].
+    Inherits = 11,
+    /// A [`super::TaskRecord`] and the task's name.
+    Task = 12,
+    /// A [`super::ForgetRecord`].
+    Forget = 13,
 }
 
 impl RingRecordKind {
@@ -40,6 +52,12 @@ impl RingRecordKind {
             5 => Some(RingRecordKind::ThreadEnd),
             6 => Some(RingRecordKind::Mappings),
             7 => Some(RingRecordKind::Scope),
+            8 => Some(RingRecordKind::Opened),
+            9 => Some(RingRecordKind::Closed),
+            10 => Some(RingRecordKind::Ended),
+            11 => Some(RingRecordKind::Inherits),
+            12 => Some(RingRecordKind::Task),
+            13 => Some(RingRecordKind::Forget),
             _ => None,
         }
     }

@@ -52,6 +52,8 @@ pub enum Driver {
     Timer = 0,
     /// A perf event on each thread itself that counts its time in the kernel, too.
     PerfEvent = 1,
+    /// Nothing: samples are taken by somebody outside, and the ring says what those cannot see: for whom each moment is.
+    Outside = 2,
 }
 
 impl Driver {
@@ -60,6 +62,7 @@ impl Driver {
         match raw {
             0 => Some(Driver::Timer),
             1 => Some(Driver::PerfEvent),
+            2 => Some(Driver::Outside),
             _ => None,
         }
     }

@@ -3,15 +3,19 @@
 //! One thread empties the ring buffers into a queue and does nothing else, so that the buffers have room; another one
 //! puts the records in order and unwinds the samples.
 
+pub(crate) mod contexts;
 pub(crate) mod events;
+mod moments;
 mod queue;
 pub(crate) mod records;
 mod ring;
+pub(crate) mod timeline;
 
 use super::Found;
 use crate::error::Error;
 use crate::recorder::{Recorded, Recorder};
 use crate::recording::{MonotonicNs, now};
+use contexts::Rings;
 use events::{Opened, Sampling};
 use linux_perf_event_reader::RawData;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,6 +23,7 @@ use queue::{CloseOnDrop, Order, Queue, Round};
 use records::{Kind, Record, RecordReader};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -38,11 +43,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Opens events for a process that has yet to call `execve`, and starts the threads.
+    /// Opens events for a process that has yet to call `execve`, and starts the threads. `rings` is the directory in which
+    /// processes say for whom their samples are.
     ///
     /// # Errors
     /// When the kernel refuses events, buffers or threads.
-    pub(crate) fn start(pid: i32, frequency: u32) -> Result<Engine, Error> {
+    pub(crate) fn start(pid: i32, frequency: u32, rings: Option<PathBuf>) -> Result<Engine, Error> {
         let (sampling, opened) = events::open(pid, frequency)?;
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let queue = Arc::new(Queue::default());
@@ -54,7 +60,7 @@ impl Engine {
             .map_err(spawn_failed)?;
         let unwinder = thread::Builder::new()
             .name("pronk-unwind".into())
-            .spawn(move || unwind(&queue))
+            .spawn(move || unwind(&queue, rings.map(Rings::new)))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { sampling, stop, drainer, unwinder })
     }
@@ -150,14 +156,18 @@ fn totals(opened: &[Opened]) -> Totals {
 }
 
 /// Deals with records as they come, until there are no more.
-fn unwind(queue: &Queue) -> Recorded {
+fn unwind(queue: &Queue, rings: Option<Rings>) -> Recorded {
     let _close = CloseOnDrop(queue);
-    let mut recorder = Recorder::new();
+    let mut recorder = Recorder::new(rings);
     let mut order = Order::default();
     while let Some(round) = queue.pop() {
+        // What the round's samples need was said before they were taken, and so is there now.
+        recorder.read_rings();
+        let complete_until = round.complete_until;
         for record in order.add(round) {
             recorder.record(record);
         }
+        recorder.go_on(complete_until);
     }
     for record in order.finish() {
         recorder.record(record);

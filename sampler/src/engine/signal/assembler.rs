@@ -14,7 +14,7 @@ use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
     Address, CodeId, ContextId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task,
-    ThreadId,
+    TaskRoot, ThreadId,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -392,7 +392,8 @@ impl Assembler {
         let code = |link: RawLink| self.code(process, link.code.into());
         let awaiters = thread.awaiters.sample(sample, &mut stacks, code);
         self.stacks = stacks;
-        let (root, below) = (thread.replay.code_at(position), thread.replay.frames_below(position));
+        let root = thread.replay.code_at(position).map(TaskRoot::Code);
+        let below = thread.replay.frames_below(position);
         Some(Task { name: String::new(), root, below, awaiters })
     }
 

@@ -4,11 +4,11 @@
 
 mod assembler;
 mod awaits;
-mod owner;
-mod records;
+pub(super) mod owner;
+pub(super) mod records;
 mod replay;
-mod rings;
-mod scopes;
+pub(super) mod rings;
+pub(super) mod scopes;
 
 use super::Found;
 use crate::error::Error;

@@ -13,17 +13,17 @@ const ABOVE_ALL: u32 = 1 << 22;
 
 /// What a process calls itself: the inode of its pid namespace, 0 where it does not know it, and its id there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) namespace: u64,
-    pub(super) pid: u32,
+pub(in crate::engine) struct Said {
+    pub(in crate::engine) namespace: u64,
+    pub(in crate::engine) pid: u32,
 }
 
 /// The process that a ring belongs to.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(in crate::engine) struct Owner {
     said: Said,
     /// Its id here. One of another namespace that has ended has none, and gets one that no process has.
-    pub(super) pid: u32,
+    pub(in crate::engine) pid: u32,
     found: bool,
     /// The ids here of its threads, by those that it knows; empty where they are the same.
     tids: HashMap<u32, u32>,
@@ -32,7 +32,7 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Looks for the process.
-    pub(super) fn find(said: Said) -> Owner {
+    pub(in crate::engine) fn find(said: Said) -> Owner {
         let is_foreign = said.namespace != 0 && said.namespace != namespace_of("self");
         let pid = if is_foreign { find_foreign(said) } else { Some(said.pid) };
         let nobody = ABOVE_ALL.saturating_add(said.pid % ABOVE_ALL);
@@ -40,23 +40,23 @@ impl Owner {
     }
 
     /// What the process calls itself.
-    pub(super) fn said(&self) -> Said {
+    pub(in crate::engine) fn said(&self) -> Said {
         self.said
     }
 
     /// Whether the process is still there.
-    pub(super) fn is_alive(&self) -> bool {
+    pub(in crate::engine) fn is_alive(&self) -> bool {
         self.found && directory(self.pid).exists()
     }
 
     /// The id here of the process's parent, which it knows by another id.
-    pub(super) fn parent(&self, said: u32) -> u32 {
+    pub(in crate::engine) fn parent(&self, said: u32) -> u32 {
         let of_status = || number_of(&status_of(&directory(self.pid))?, "PPid:");
         if self.is_foreign { of_status().unwrap_or(0) } else { said }
     }
 
     /// The id here of a thread.
-    pub(super) fn tid(&mut self, said: u32) -> u32 {
+    pub(in crate::engine) fn tid(&mut self, said: u32) -> u32 {
         match said == self.said.pid {
             true => self.pid,
             false if self.is_foreign => {
@@ -68,7 +68,7 @@ impl Owner {
     }
 
     /// A thread has ended; another one may get its id.
-    pub(super) fn forget(&mut self, said: u32) {
+    pub(in crate::engine) fn forget(&mut self, said: u32) {
         self.tids.remove(&said);
     }
 }

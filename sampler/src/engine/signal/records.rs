@@ -98,7 +98,7 @@ pub(super) fn read(kind: u32, contents: &[u8]) -> Option<Record<'_>> {
             Record::Mappings(String::from_utf8_lossy(text).into_owned())
         }
         Some(RingRecordKind::Scope) => Record::Scope(read_scope(contents)?),
-        Some(RingRecordKind::Padding) | None => Record::Other,
+        _ => Record::Other,
     })
 }
 
@@ -190,19 +190,24 @@ fn read_thread(bytes: &[u8]) -> Option<Thread> {
 }
 
 fn read_scope(bytes: &[u8]) -> Option<RawScope> {
-    let mut texts = bytes.get(size_of::<ScopeRecord>()..)?.split(|byte| *byte == 0);
-    let mut labels = Vec::new();
-    // Behind the last label are zeros.
-    while let (Some(key), Some(value)) = (texts.next().filter(|key| !key.is_empty()), texts.next()) {
-        let text = |bytes| Rc::from(String::from_utf8_lossy(bytes));
-        labels.push((text(key), text(value)));
-    }
+    let labels = labels(bytes.get(size_of::<ScopeRecord>()..)?);
     Some(RawScope {
         serial: u64_at(bytes, offset_of!(ScopeRecord, serial))?,
         outer: u64_at(bytes, offset_of!(ScopeRecord, outer))?,
         inherits: u64_at(bytes, offset_of!(ScopeRecord, inherits))?,
         labels,
     })
+}
+
+/// The labels behind a record: each key and each value with a zero behind it, and more zeros behind the last.
+pub(in crate::engine) fn labels(bytes: &[u8]) -> Vec<(Rc<str>, Rc<str>)> {
+    let mut texts = bytes.split(|byte| *byte == 0);
+    let mut labels = Vec::new();
+    while let (Some(key), Some(value)) = (texts.next().filter(|key| !key.is_empty()), texts.next()) {
+        let text = |bytes| Rc::from(String::from_utf8_lossy(bytes));
+        labels.push((text(key), text(value)));
+    }
+    labels
 }
 
 /// A text that ends with its first zero.

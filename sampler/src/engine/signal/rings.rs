@@ -25,7 +25,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// A ring that is mapped.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(in crate::engine) struct Ring {
     base: NonNull<u8>,
     size: usize,
     path: PathBuf,
@@ -72,29 +72,29 @@ impl Ring {
     }
 
     /// The ring's header: what the target says, at this moment.
-    pub(super) fn header(&self) -> &RingHeader {
+    pub(in crate::engine) fn header(&self) -> &RingHeader {
         self.reader.header()
     }
 
     /// Looks for the process that the ring belongs to.
-    pub(super) fn owner(&self) -> Owner {
+    pub(in crate::engine) fn owner(&self) -> Owner {
         let header = self.header();
         Owner::find(Said { namespace: header.pid_namespace, pid: header.pid })
     }
 
     /// The ring's token.
-    pub(super) fn token(&self) -> Token {
+    pub(in crate::engine) fn token(&self) -> Token {
         Token(self.header().token)
     }
 
     /// Has the target take no more samples.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::engine) fn stop(&mut self) {
         self.guard();
         self.header().stop.store(1, Ordering::Relaxed);
     }
 
     /// If the file was cut off, puts empty memory of this process's in its place, where nothing can be read that is valid.
-    pub(super) fn guard(&mut self) {
+    pub(in crate::engine) fn guard(&mut self) {
         // A file that was removed is as it was.
         let is_cut = std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.len() < self.size as u64);
         if is_cut {
@@ -106,18 +106,18 @@ impl Ring {
     }
 
     /// The bytes that have not been read, in records that are finished or begun.
-    pub(super) fn unread(&self) -> u64 {
+    pub(in crate::engine) fn unread(&self) -> u64 {
         self.reader.written().wrapping_sub(self.reader.position()).min(self.size as u64)
     }
 
     /// Copies the next record's contents into an empty buffer; its kind. See [`RingReader::read`].
-    pub(super) fn read(&mut self, contents: &mut Vec<u8>) -> Result<Option<u32>, Damaged> {
+    pub(in crate::engine) fn read(&mut self, contents: &mut Vec<u8>) -> Result<Option<u32>, Damaged> {
         contents.clear();
         self.reader.read(contents)
     }
 
     /// Removes the file: the process that wrote it has ended.
-    pub(super) fn remove(&self) {
+    pub(in crate::engine) fn remove(&self) {
         // The directory goes with the session in any case.
         let _ = std::fs::remove_file(&self.path);
     }
@@ -142,7 +142,7 @@ fn map(file: &File, size: usize) -> io::Result<NonNull<u8>> {
 
 /// The directory in which targets make their rings.
 #[derive(Debug)]
-pub(super) struct RingDirectory {
+pub(in crate::engine) struct RingDirectory {
     path: PathBuf,
     /// The files that were opened, or found to be no rings.
     known: HashSet<OsString>,
@@ -150,12 +150,12 @@ pub(super) struct RingDirectory {
 
 impl RingDirectory {
     /// The directory at a path.
-    pub(super) fn new(path: PathBuf) -> RingDirectory {
+    pub(in crate::engine) fn new(path: PathBuf) -> RingDirectory {
         RingDirectory { path, known: HashSet::new() }
     }
 
     /// The rings that were made since this was last called, the oldest first, and what is wrong with others.
-    pub(super) fn new_rings(&mut self) -> (Vec<Ring>, Vec<String>) {
+    pub(in crate::engine) fn new_rings(&mut self) -> (Vec<Ring>, Vec<String>) {
         let (mut rings, mut problems) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let path = entry.path();

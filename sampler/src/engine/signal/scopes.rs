@@ -1,7 +1,7 @@
 //! For whom a thread's samples were taken: from the scopes of its frames and from its task to a context of the recording.
 
 use super::records::{RawScope, Sample};
-use crate::recording::{CodeId, Context, ContextId, ContextTable, Task};
+use crate::recording::{CodeId, Context, ContextId, ContextTable, Task, TaskRoot};
 use pronk_trampolines::wire::{REMEMBERED_SCOPES, TASK_KEY};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -11,7 +11,7 @@ const MOST_KEYS: usize = 1_000;
 const MOST_VALUES: usize = 10_000;
 const MOST_CONTEXTS: usize = 1 << 18;
 /// The key of a label that names a task.
-const TASK: &str = match TASK_KEY.to_str() {
+pub(in crate::engine) const TASK: &str = match TASK_KEY.to_str() {
     Ok(key) => key,
     Err(_) => unreachable!(),
 };
@@ -19,7 +19,7 @@ const TASK: &str = match TASK_KEY.to_str() {
 const OTHER: &str = "other";
 
 /// Labels by their keys.
-type Labels = BTreeMap<Rc<str>, Rc<str>>;
+pub(in crate::engine) type Labels = BTreeMap<Rc<str>, Rc<str>>;
 
 /// What a process has said of its scopes, lately.
 #[derive(Debug, Default)]
@@ -117,7 +117,7 @@ impl ThreadContext {
         let task = match named {
             Some((link, name)) => {
                 let (root, below) = begins(link);
-                Some(Task { name: String::from(&**name), root, below, awaiters: None })
+                Some(Task { name: String::from(&**name), root: root.map(TaskRoot::Code), below, awaiters: None })
             }
             None => task.map(|task| Task { name: String::from(&*self.task_name), ..task }),
         };
@@ -137,7 +137,7 @@ impl ThreadContext {
 
 /// The contexts of a recording, of which there are not too many.
 #[derive(Debug, Default)]
-pub(super) struct Contexts {
+pub(in crate::engine) struct Contexts {
     table: ContextTable,
     /// The values of each key.
     values: HashMap<Rc<str>, HashSet<Rc<str>>>,
@@ -145,7 +145,7 @@ pub(super) struct Contexts {
 
 impl Contexts {
     /// The context with these labels and this task, and how many of the labels' values are counted as others.
-    fn of(&mut self, labels: Labels, task: Option<Task>) -> (Option<ContextId>, u64) {
+    pub(in crate::engine) fn of(&mut self, labels: Labels, task: Option<Task>) -> (Option<ContextId>, u64) {
         if labels.is_empty() && task.is_none() {
             return (None, 0);
         }
@@ -172,7 +172,7 @@ impl Contexts {
     }
 
     /// The table.
-    pub(super) fn finish(self) -> ContextTable {
+    pub(in crate::engine) fn finish(self) -> ContextTable {
         self.table
     }
 }

@@ -38,9 +38,10 @@ pub fn hook_code(parameters: &Parameters) -> [u8; HOOK_SIZE] {
     put_constant64(&mut code, 10, parameters.index_limit);
     put(&mut code, &[0xf940_014a, 0xf940_012b, 0xeb0a_017f]);
     jump_to_slow(&mut code, 0x5400_000d);
-    // movz w10, index; add x9, x9, x10, lsl #3; ldr x16, [x9, #8]; cbz x16, slow
-    put(&mut code, &[0x5280_000a | u32::from(parameters.index) << 5, 0x8b0a_0d29, 0xf940_0530]);
-    jump_to_slow(&mut code, 0xb400_0010);
+    // movz w10, index; add x9, x9, x10, lsl #3; ldr x16, [x9, #8]; cmp x16, #0; b.le slow: what has the highest bit is
+    // looked at each time
+    put(&mut code, &[0x5280_000a | u32::from(parameters.index) << 5, 0x8b0a_0d29, 0xf940_0530, 0xf100_021f]);
+    jump_to_slow(&mut code, 0x5400_000d);
     put_constant64(&mut code, 3, parameters.next); // x3 = next
     put(&mut code, &[0xd61f_0200]); // br x16
 

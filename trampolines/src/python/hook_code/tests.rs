@@ -200,6 +200,8 @@ fn hooks_go_to_the_stub_or_ask_where_to_go() {
         objects.extras[0] = 255;
         objects.extras[1 + index] = 0;
         assert!(!objects.is_fast(&parameters), "an empty slot");
+        objects.extras[1 + index] = stub as Target as usize | 1 << 63;
+        assert!(!objects.is_fast(&parameters), "a slot that is looked at each time");
         objects.extras[1 + index] = stub as Target as usize;
         objects.code[extra] = 0;
         assert!(!objects.is_fast(&parameters), "no extras");

@@ -35,10 +35,10 @@ pub fn hook_code(parameters: &Parameters) -> [u8; HOOK_SIZE] {
     code.put(&[0x49, 0xb8]).put(&(parameters.index_limit as u64).to_le_bytes());
     code.put(&[0x4d, 0x8b, 0x00]).put(&[0x4c, 0x39, 0x00]);
     jump_to_slow(&mut code, 0x7e);
-    // mov rax, [rax + 8 + 8 * index]; test rax, rax; jz slow
+    // mov rax, [rax + 8 + 8 * index]; test rax, rax; jle slow: what has the highest bit is looked at each time
     code.put(&[0x48, 0x8b, 0x80]).put(&(8 + 8 * u32::from(parameters.index)).to_le_bytes());
     code.put(&[0x48, 0x85, 0xc0]);
-    jump_to_slow(&mut code, 0x74);
+    jump_to_slow(&mut code, 0x7e);
     code.put(&[0x48, 0xb9]).put(&next); // mov rcx, next
     code.put(&[0xff, 0xe0]); // jmp rax
 

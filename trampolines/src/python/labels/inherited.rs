@@ -143,8 +143,19 @@ impl ContextVariables {
     /// The state is the calling thread's, and `memory` suits what is read.
     pub unsafe fn of_thread(self, memory: &impl Memory, layout: &Layout, state: u64) -> Option<Values> {
         // SAFETY: as promised by the caller.
+        unsafe { self.of_context(memory, memory.word(state.wrapping_add(layout.context.into()))?) }
+    }
+
+    /// The variables of a context, whose address may be 0.
+    ///
+    /// # Safety
+    /// As for [`ContextVariables::of_thread`].
+    pub unsafe fn of_context(self, memory: &impl Memory, context: u64) -> Option<Values> {
+        if context == 0 {
+            return None;
+        }
+        // SAFETY: as promised by the caller.
         unsafe {
-            let context = memory.word(state.wrapping_add(layout.context.into())).filter(|context| *context != 0)?;
             let trie = memory.word(context.wrapping_add(CONTEXT_VARS)).filter(|trie| *trie != 0)?;
             let root = memory.word(trie.wrapping_add(ROOT)).filter(|root| *root != 0)?;
             Some(Values { nodes: self, root })

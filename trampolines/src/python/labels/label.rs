@@ -10,6 +10,7 @@
 use super::super::code_object::{field, type_of};
 use super::super::symbols::Object;
 use super::blocks::{self, Block};
+use super::moments::{end_scope, serial_of};
 use super::{Interpreter, PYTHON, Python, SCOPES};
 use crate::context::{Opened, ScopeNumber};
 use core::mem::offset_of;
@@ -125,7 +126,7 @@ impl Python {
             (*flat).entered = true;
             let object = flat as u64;
             let opened = Opened { frame: 0, code: 0, labels: &self.pairs(all), inherits: None, object };
-            (*flat).number = SCOPES.open(&opened).map_or(0, ScopeNumber::raw);
+            (*flat).number = self.open_scope(&opened).map_or(0, ScopeNumber::raw);
             flat
         }
     }
@@ -272,7 +273,9 @@ pub unsafe fn open(python: &Python, interpreter: &Interpreter, label: *mut Label
     // SAFETY: see the module.
     unsafe {
         let mut around = python.label_around(interpreter);
+        let mut flattened = None;
         if !around.is_null() && (*around).depth >= DEEPEST {
+            flattened = Some(serial_of((*around).number));
             around = python.flatten(around);
         }
         if !around.is_null() {
@@ -282,12 +285,15 @@ pub unsafe fn open(python: &Python, interpreter: &Interpreter, label: *mut Label
         let inherits = if around.is_null() { None } else { ScopeNumber::from_raw((*around).number) };
         let (Block { frame, code, .. }, object) = (*block, label as u64);
         let opened = Opened { frame, code, labels: &python.pairs((*label).labels), inherits, object };
-        (*label).number = SCOPES.open(&opened).map_or(0, ScopeNumber::raw);
+        (*label).number = python.open_scope(&opened).map_or(0, ScopeNumber::raw);
         if (*label).number == 0 && !(*label).origin.is_null() {
             // Without a scope nobody would find the copy again.
             (python.symbols.release)(label.cast());
         } else if !block.yields && !(*label).is_task {
             python.set_around(interpreter, label.cast());
+            if let Some(before) = flattened {
+                python.say_flattened(before, if around.is_null() { 0 } else { serial_of((*around).number) });
+            }
         }
     }
 }
@@ -304,17 +310,24 @@ pub unsafe extern "C" fn exit(this: *mut Object, _: *const *mut Object, _: isize
         let label = on_frame.into_iter().find(|label| !label.is_null() && is_of(*label));
         // One that was entered by hand may be left in another function.
         let label = label.unwrap_or(this.cast());
-        if let Some(number) = ScopeNumber::from_raw((*label).number) {
+        let number = ScopeNumber::from_raw((*label).number);
+        if let Some(number) = number {
             SCOPES.close(number);
         }
+        let mut around = None;
         if let Some(interpreter) = Interpreter::find(|one| one.label_type() == (*label).kind) {
             let now = python.label_around(interpreter);
             if now == label {
                 python.set_around(interpreter, (*label).around);
+                let label = (*label).around.cast::<Label>();
+                around = Some(if label.is_null() { 0 } else { (*label).number });
             }
             if !now.is_null() {
                 (python.symbols.release)(now.cast());
             }
+        }
+        if let Some(number) = number {
+            python.say_closed(number, around);
         }
         if label.cast() != this {
             (python.symbols.release)(label.cast());
@@ -331,7 +344,7 @@ pub unsafe extern "C" fn delete(this: *mut Object) {
     unsafe {
         let Label { kind, labels, around, number, .. } = *this.cast::<Label>();
         if let Some(number) = ScopeNumber::from_raw(number) {
-            SCOPES.end(number);
+            end_scope(number);
         }
         for object in [labels, around] {
             if !object.is_null() {

@@ -7,6 +7,9 @@
 //! - [`blocks`]: which frame that is.
 //! - [`inherited`]: what a task starts with: the scopes that were around where its `contextvars.Context` was copied.
 //!
+//! - [`moments`], [`runs`]: where somebody outside takes the samples, when scopes open and close, and when a thread goes over
+//!   to another context.
+//!
 //! What a sample has is read in the signal handler: the scopes of the frames on the stack, and the inherited one. Nobody
 //! asks the program.
 
@@ -14,6 +17,8 @@ mod blocks;
 mod inherited;
 mod label;
 mod module;
+mod moments;
+mod runs;
 mod task;
 mod values;
 
@@ -23,7 +28,7 @@ use super::inittab::Initialize;
 use super::layout::Layout;
 use super::links::Walker;
 use super::symbols::{LabelSymbols, Object, Symbols};
-use crate::capture::memory::Memory;
+use crate::capture::memory::{Memory, Straight};
 use crate::context::{ScopeNumber, Scopes};
 use crate::lock::{Lock, Once};
 use core::ffi::CStr;
@@ -155,9 +160,27 @@ impl Interpreter {
 /// # Safety
 /// The state is the calling thread's, which may be in a signal handler, and `memory` suits that.
 pub unsafe fn inherited_scope(memory: &impl Memory, layout: &Layout, state: u64) -> Option<ScopeNumber> {
-    let variables = CONTEXT_VARIABLES.get()?;
+    CONTEXT_VARIABLES.get()?;
     // SAFETY: as promised by the caller.
-    let context = unsafe { variables.of_thread(memory, layout, state)? };
+    unsafe { inherited_in(memory, memory.word(state.wrapping_add(layout.context.into()))?) }
+}
+
+/// The serial number of that scope, or 0.
+///
+/// # Safety
+/// The state is the calling thread's, which holds the interpreter's lock.
+pub unsafe fn inherited_serial(layout: &Layout, state: u64) -> u64 {
+    // SAFETY: as promised by the caller.
+    unsafe { inherited_scope(&Straight, layout, state) }.map_or(0, |number| SCOPES.serial(number))
+}
+
+/// The scope that was around where a context was made, whose address may be 0.
+///
+/// # Safety
+/// As for [`inherited_scope`].
+unsafe fn inherited_in(memory: &impl Memory, context: u64) -> Option<ScopeNumber> {
+    // SAFETY: as promised by the caller.
+    let context = unsafe { CONTEXT_VARIABLES.get()?.of_context(memory, context)? };
     Interpreter::all().find_map(|one| {
         let (address, hash) = (one.variable.load(Ordering::Relaxed), one.hash.load(Ordering::Relaxed));
         // SAFETY: as above.

@@ -10,7 +10,7 @@ use super::super::definitions::{
 };
 use super::super::symbols::Object;
 use super::label::{self, SIZE};
-use super::{Interpreter, PYTHON, blocks, learn_context_variables, task};
+use super::{Interpreter, PYTHON, blocks, learn_context_variables, runs, task};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
@@ -97,6 +97,7 @@ unsafe extern "C" fn execute(module: *mut Object) -> c_int {
             && (labels.set_attribute)(module, c"label".as_ptr(), kind) == 0;
         if done {
             learn_context_variables();
+            runs::follow(symbols, labels);
             let hash = (labels.hash)(variable) as u64;
             Interpreter::keep((symbols.this_interpreter)() as u64, kind as u64, variable as u64, hash);
         }
