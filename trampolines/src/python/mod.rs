@@ -26,6 +26,7 @@ mod register;
 mod sampled;
 mod switches;
 mod symbols;
+mod task_fields;
 mod task_names;
 mod tasks;
 mod text;

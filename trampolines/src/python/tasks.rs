@@ -6,7 +6,9 @@
 //! is, and the name lies behind it (`TaskObj`, Modules/_asynciomodule.c, 3.9 to 3.15), so both are found by looking.
 //!
 //! # Safety
-//! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
+//! In a signal handler all reads are of what another thread may change or free meanwhile: who calls has faults caught. Who
+//! calls with the interpreter's lock held has nobody who catches any. So objects are followed by what their types say that
+//! they have, and what may be anything is read guarded.
 
 use super::dict::{self, Words};
 use super::int;
@@ -14,6 +16,7 @@ use super::layout::{CurrentTask, GeneratorFrame, Layout};
 use super::links::Link;
 use super::objects::{attributes_of, derives_from, has_name, is_address, is_subtype, type_of};
 use super::symbols::Symbols;
+use super::task_fields::{Fields, Known, Own};
 use crate::capture::memory::{Guarded, Memory, Straight};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -264,7 +267,7 @@ impl Tasks {
                 return Some(Task { address: task, coroutine, ..found });
             }
             let attributes = attributes_of(layout, task)?;
-            self.task_in(&Own, layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
+            self.task_in(&Known, layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
         }
     }
 
@@ -347,47 +350,6 @@ impl Interpreter {
             self.current.store(current, Ordering::Relaxed);
             Some(current)
         }
-    }
-}
-
-/// How sure it is that fields are there, and that they have objects.
-trait Fields {
-    /// A field.
-    ///
-    /// # Safety
-    /// As for [`Tasks::running`].
-    unsafe fn field(&self, at: u64) -> Option<u64>;
-    /// A word of what a field refers to.
-    ///
-    /// # Safety
-    /// As for [`Tasks::running`].
-    unsafe fn word_of(&self, at: u64) -> Option<u64>;
-}
-
-/// Those of which it is known what they have: they refer to objects.
-struct Known;
-/// Those that an object has: they may have anything.
-struct Own;
-
-impl Fields for Known {
-    unsafe fn field(&self, at: u64) -> Option<u64> {
-        // SAFETY: as promised by the caller.
-        unsafe { Straight.word(at) }
-    }
-    unsafe fn word_of(&self, at: u64) -> Option<u64> {
-        // SAFETY: as above.
-        unsafe { Straight.word(at) }
-    }
-}
-
-impl Fields for Own {
-    unsafe fn field(&self, at: u64) -> Option<u64> {
-        // SAFETY: as promised by the caller.
-        unsafe { Straight.word(at) }
-    }
-    unsafe fn word_of(&self, at: u64) -> Option<u64> {
-        // SAFETY: guarded reads take any address.
-        unsafe { Guarded.word(at) }
     }
 }
 
