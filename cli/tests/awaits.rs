@@ -47,7 +47,7 @@ fn check(sampled: &Sampled) -> u64 {
 fn check_with(options: &[&str], samples: u64) {
     on_each_version(|interpreter| {
         let (seconds, program) = ((samples / FREQUENCY).to_string(), fixture("awaits").join("awaits.py"));
-        let program = Program::at(interpreter, program, &[&seconds, "0.0005"]);
+        let program = Program::at(interpreter, program, &[&seconds, "0.0005"]).importing_from(fixture("burning"));
         let mut sampled = program.sampled(&[&["--await-chains", "-F", &FREQUENCY.to_string()], options].concat());
         sampled.stdout();
         sampled.assert_whole();
@@ -73,7 +73,8 @@ fn stubs_and_other_clocks_change_nothing_about_what_awaits() {
 #[test]
 fn what_is_drawn_has_it_and_the_profile_has_both() {
     on_each_version(|interpreter| {
-        let program = Program::at(interpreter, fixture("awaits").join("awaits.py"), &["0", "0.0005"]);
+        let program = Program::at(interpreter, fixture("awaits").join("awaits.py"), &["0", "0.0005"])
+            .importing_from(fixture("burning"));
         let (folded, output) = program.folded(&["--await-chains"]);
         assert!(output.status.success(), "{interpreter}: {}", text(&output.stderr));
         let is_joined = |stack: &[String]| {

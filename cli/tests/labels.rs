@@ -26,7 +26,8 @@ fn samples() -> u64 {
 /// A program of these tests, with the package `pronk`.
 fn program<'a>(interpreter: &'a Interpreter, file: &str, arguments: &[&str]) -> Program<'a> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../python");
-    Program::at(interpreter, fixture("labels").join(file), arguments).importing_from(package)
+    let program = Program::at(interpreter, fixture("labels").join(file), arguments);
+    program.importing_from(package).importing_from(fixture("burning"))
 }
 
 /// The labels that a function's name says, such as `must__a_1__b_x`.

@@ -400,7 +400,7 @@ pub struct Losses {
     pub unsampled_threads: u64,
     /// Values of labels that were told apart no more, as their key had too many: how often one was counted as "other".
     pub folded_values: u64,
-    /// Blocks with labels that are not in the samples, as too many were open at the same time.
+    /// Blocks with labels that are not in the samples, as there were too many: open at once, or in a moment.
     pub unrecorded_scopes: u64,
     /// How long samples took in the program.
     pub handler: Option<HandlerTimes>,

@@ -143,7 +143,7 @@ pub struct Quality {
     pub unsampled_threads: u64,
     /// Values of labels that were told apart no more, as their key had too many: how often one was counted as "other".
     pub folded_values: u64,
-    /// Blocks with labels that are not in the samples, as too many were open at the same time.
+    /// Blocks with labels that are not in the samples, as there were too many: open at once, or in a moment.
     pub unrecorded_scopes: u64,
     /// How long the signal handler ran for a sample, in nanoseconds: the median.
     pub handler_p50_ns: Option<u64>,

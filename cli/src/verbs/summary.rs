@@ -91,7 +91,7 @@ fn quality(quality: &Quality) -> Vec<String> {
         ("threads that could not be sampled", quality.unsampled_threads),
         ("samples not taken because the program held their signal back", quality.held_back),
         ("times that a label had too many values: it counts as \"other\" there", quality.folded_values),
-        ("blocks with labels that are in no sample, as too many were open at once", quality.unrecorded_scopes),
+        ("blocks with labels that are in no sample, as there were too many", quality.unrecorded_scopes),
         ("native places without a name, since no symbols were found for them", quality.unresolved_frames),
         ("Python functions whose names were lost", quality.unnamed_stubs),
         ("Python functions that got no stub", quality.unregistered_functions),
@@ -231,7 +231,7 @@ mod tests {
         let missing = Quality { samples: 1, folded_values: 2_000, unrecorded_scopes: 3, ..Quality::default() };
         let lines = quality(&missing);
         assert_eq!(lines[0], "times that a label had too many values: it counts as \"other\" there: 2,000");
-        assert_eq!(lines[1], "blocks with labels that are in no sample, as too many were open at once: 3");
+        assert_eq!(lines[1], "blocks with labels that are in no sample, as there were too many: 3");
     }
 
     #[test]

@@ -8,27 +8,14 @@ import threading
 import time
 import types
 
+from burning import burner
+
 SECONDS = float(sys.argv[2])
-MADE = {}
-LOCK = threading.Lock()
 
 
 def burn(chain):
     """Burns time, in a function whose name says which functions must be above it."""
-    name = "__to__".join(("chain",) + chain)
-    with LOCK:
-        if name not in MADE:
-            source = f"""
-def {name}():
-    until = clock() + seconds
-    while clock() < until:
-        for _ in range(50):
-            pass
-"""
-            names = {"clock": time.thread_time, "seconds": SECONDS}
-            exec(source, names)
-            MADE[name] = names[name]
-    MADE[name]()
+    burner("__to__".join(("chain",) + chain), SECONDS)()
 
 
 def task(coroutine):

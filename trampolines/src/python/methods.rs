@@ -5,18 +5,10 @@
 //! interpreter's lock held.
 
 use super::code_object::field;
+use super::definitions::Method;
 use super::symbols::Object;
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
-
-/// `PyMethodDef` (Include/methodobject.h).
-#[repr(C)]
-struct Method {
-    name: *const c_char,
-    function: usize,
-    flags: c_int,
-    doc: *const c_char,
-}
 
 /// `tp_methods` of `PyTypeObject` (Include/cpython/object.h).
 const METHODS: usize = 232;
@@ -57,8 +49,9 @@ impl Before {
                     return;
                 }
                 if CStr::from_ptr((*method).name) == name && (*method).flags == flags {
+                    let function = function as *const c_void;
                     if (*method).function != function {
-                        self.0.store((*method).function, Ordering::Release);
+                        self.0.store((*method).function as usize, Ordering::Release);
                         (&raw mut (*method).function).write_volatile(function);
                     }
                     return;
