@@ -9,7 +9,7 @@ use common::python::fixture;
 use common::signal::{Program, Sampled, interpreters, last_name, on_each_version};
 use common::{Place, text};
 use pronk_bench::interpreter::Interpreter;
-use pronk_symbolizer::profile::{ContextId, Profile};
+use pronk_symbolizer::profile::{Category, ContextId, Profile, StackId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::path::Path;
@@ -125,6 +125,38 @@ fn samples_from_outside_have_the_labels_of_the_blocks_around_them() {
     if Place::for_recording().is_some() {
         check_many(Engine::Perf, "semantics.py", said_by, labels_of);
     }
+}
+
+/// Whether a sample has a frame of the kernel.
+fn is_in_kernel(profile: &Profile, stack: Option<StackId>) -> bool {
+    let leaf = stack.map(|stack| profile.frames[profile.stacks[stack.index()].frame.index()].function);
+    leaf.is_some_and(|leaf| profile.functions[leaf.index()].category == Category::Kernel)
+}
+
+#[test]
+fn samples_in_the_kernel_have_labels_too() {
+    if Place::for_recording().is_none() {
+        return;
+    }
+    on_each_version(|interpreter| {
+        for (engine, options) in [("signal", ["--kernel"].as_slice()), ("perf", &[])] {
+            let sampled = program(interpreter, "kernel.py", &["0.05"]).sampled_by(engine, options);
+            sampled.stdout();
+            if sampled.profile.quality.kernel_excluded {
+                eprintln!("SKIPPED: the kernel may not be sampled here");
+                return;
+            }
+            let (mut in_kernel, mut labelled) = (0, 0);
+            for sample in sampled.profile.samples.iter().filter(|it| is_in_kernel(&sampled.profile, it.stack)) {
+                in_kernel += 1;
+                let names = sampled.names(sample.stack);
+                let Some(must) = names.iter().rev().find_map(|name| said_by(name)) else { continue };
+                assert_eq!(labels_of(&sampled.profile, sample.context), must, "{}: {names:?}", sampled.who);
+                labelled += u64::from(!must.is_empty());
+            }
+            assert!(labelled > 30, "{}: {labelled} of {in_kernel}", sampled.who);
+        }
+    });
 }
 
 #[test]

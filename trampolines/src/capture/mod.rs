@@ -6,7 +6,7 @@
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `scopes` finds the labels of frames, and says in the ring what they are.
 //! - `task` finds the task that runs, and its name; `awaiters` knows which frames await it.
-//! - [`outside`] says for whom each moment is, where somebody outside takes the samples and all the others are not there.
+//! - `outside` says for whom each moment is, where somebody outside takes the samples and all the others are not there.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
 //! - [`program_action`] is what the program itself wants done about the signals; [`writes`] go on that one cuts short.
 //!
