@@ -21,10 +21,10 @@ def must():
 
 
 def must__where_block():
-    with pronk.label(where="block"):
-        fill()
+    fill()
 
 
 for _ in range(4):
     must()
-    must__where_block()
+    with pronk.label(where="block"):
+        must__where_block()
