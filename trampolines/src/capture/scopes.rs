@@ -47,6 +47,7 @@ pub struct SaidVariables(u64);
 /// the same; returns the serial number of what is inherited then. `None` when the ring has no room.
 pub fn say_variables(ring: &RingWriter, labels: &Pairs, inherits: u64, said: &mut SaidVariables) -> Option<u64> {
     if labels.as_bytes().is_empty() {
+        *said = SaidVariables::default();
         return Some(inherits);
     }
     let serial = serial_of(labels, inherits);

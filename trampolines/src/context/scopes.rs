@@ -39,7 +39,7 @@ impl ScopeNumber {
 /// What a scope is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Opened<'a> {
-    /// The address of the frame that it belongs to.
+    /// The address of the frame that it belongs to; 0 for a scope that is open on none, and is only inherited.
     pub frame: u64,
     /// What runs in the frame: tells it from another one that comes to lie at the same address.
     pub code: u64,
@@ -134,18 +134,16 @@ impl Scopes {
             let scope = self.scope(number)?;
             writer.serial = writer.serial.wrapping_add(1);
             self.fill(scope, opened, writer.serial);
-            match self.frames.set(opened.frame, number.raw()) {
-                Ok(true) => Some(number),
-                _ => {
-                    self.give_back(writer, number, scope);
-                    None
-                }
+            if opened.frame == 0 || self.frames.set(opened.frame, number.raw()) == Ok(true) {
+                return Some(number);
             }
+            self.give_back(writer, number, scope);
+            None
         });
-        if number.is_some() {
-            self.open.fetch_add(1, Ordering::Relaxed);
-        } else {
+        if number.is_none() {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
+        } else if opened.frame != 0 {
+            self.open.fetch_add(1, Ordering::Relaxed);
         }
         number
     }
@@ -182,13 +180,12 @@ impl Scopes {
         if frame == 0 {
             return None;
         }
-        let newest = self.frames.get(frame)?;
-        match (newest == number.raw(), outer) {
+        match (self.frames.get(frame) == Some(number.raw()), outer) {
             (true, 0) => self.frames.remove(frame),
             // It has an entry, and so there is room for it.
             (true, outer) => self.frames.set(frame, outer).map_or((), |_| ()),
             (false, outer) => {
-                let inner = self.outward(ScopeNumber::from_raw(newest)).find(|inner| {
+                let inner = self.outward(self.frames.get(frame).and_then(ScopeNumber::from_raw)).find(|inner| {
                     self.scope(*inner).is_some_and(|inner| inner.outer.load(Ordering::Relaxed) == number.raw())
                 });
                 if let Some(inner) = inner.and_then(|inner| self.scope(inner)) {
@@ -249,6 +246,9 @@ impl Scopes {
 
     /// The innermost scope that is open on a frame.
     pub fn newest_on(&self, frame: u64, code: u64) -> Option<ScopeNumber> {
+        if frame == 0 {
+            return None;
+        }
         let number = ScopeNumber::from_raw(self.frames.get(frame)?)?;
         (self.scope(number)?.code.load(Ordering::Relaxed) == code).then_some(number)
     }
@@ -406,6 +406,33 @@ mod tests {
         assert_eq!((scopes.object(second), scopes.serial(second)), (16, 2));
         scopes.end(second);
         assert_eq!((scopes.object(second), scopes.serial(second)), (0, 0));
+    }
+
+    #[test]
+    fn a_scope_without_a_frame_is_inherited_and_open_nowhere() {
+        let scopes = Scopes::new();
+        let labels = &pairs("a");
+        let flat = |inherits| scopes.open(&Opened { frame: 0, code: 0, labels, inherits, object: 16 }).unwrap();
+        let (first, second) = (flat(None), flat(None));
+        assert!(!scopes.is_any_open());
+        assert_eq!(scopes.newest_on(0, 0), None);
+        assert_eq!(scopes.outward(Some(second)).collect::<Vec<_>>(), [second]);
+        assert_eq!(scopes.inherited(Some(flat(Some(first)))).last(), Some(first));
+        scopes.end(first);
+        assert_eq!((scopes.serial(first), scopes.serial(second)), (0, 2));
+    }
+
+    #[test]
+    fn scopes_of_other_code_at_the_same_address_end_as_well() {
+        let scopes = Scopes::new();
+        let labels = &pairs("a");
+        let open = |code| scopes.open(&Opened { frame: 0x100, code, labels, inherits: None, object: 16 }).unwrap();
+        // The first was left behind by a frame that is gone.
+        let (left, now) = (open(8), open(9));
+        assert_eq!((scopes.newest_on(0x100, 8), scopes.newest_on(0x100, 9)), (None, Some(now)));
+        scopes.end(now);
+        scopes.end(left);
+        assert!(!scopes.is_any_open());
     }
 
     #[test]
