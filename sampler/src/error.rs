@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a session could not be started or finished.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +135,50 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no such process.
+    #[error("there is no process {0}, or it has ended: check the number with `ps`")]
+    NoProcess(u32),
+    /// The process is this one.
+    #[error("a profiler cannot attach to itself: give the id of another process")]
+    OwnProcess,
+    /// The id is that of a thread.
+    #[error("{tid} is a thread of process {pid}: use --pid {pid}")]
+    ThreadOf {
+        /// What was asked for.
+        tid: u32,
+        /// The process that it belongs to.
+        pid: u32,
+    },
+    /// The process may not be traced.
+    #[error("process {pid} may not be traced ({source}){}", attach_advice(*.pid))]
+    NotPermitted {
+        /// The process.
+        pid: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another process traces it.
+    #[error("process {pid} is traced by process {tracer}, a debugger or strace perhaps: end that one first")]
+    Traced {
+        /// The process.
+        pid: u32,
+        /// The process that traces it.
+        tracer: u32,
+    },
+    /// The process is stopped by job control.
+    #[error("process {0} is stopped: let it go on first, with `kill -CONT {0}`")]
+    ProcessStopped(u32),
+    /// No thread came to a place where it can be given something to do.
+    #[error(
+        "no thread of process {pid} came to a place in {} s where it can load a library; it runs on as before: try again",
+        .waited.as_secs_f64()
+    )]
+    NoSafePoint {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
     /// Another call into the system failed.
     #[error("{call} failed: {source}{}", advice(.source))]
     System {
@@ -162,6 +207,25 @@ impl Error {
 
     pub(crate) fn system(call: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::System { call, source }
+    }
+}
+
+/// What a user can do to be permitted to trace a process (ptrace(2), "Ptrace access mode checking").
+fn attach_advice(pid: u32) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(format!("/proc/{pid}")).map(|metadata| metadata.uid());
+    let me = nix::unistd::geteuid().as_raw();
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    match (owner, scope.trim()) {
+        (Ok(owner), _) if owner != me && me != 0 => {
+            format!(": it belongs to user {owner}; run pronk as that user, or with sudo")
+        }
+        (_, "1" | "2") if me != 0 => {
+            ": kernel.yama.ptrace_scope is not 0; run pronk with sudo, or set it: sysctl kernel.yama.ptrace_scope=0"
+                .to_owned()
+        }
+        (_, "3") => ": kernel.yama.ptrace_scope is 3, which forbids it until the machine is started anew".to_owned(),
+        _ => ": CAP_SYS_PTRACE is needed; in a container, start that with --cap-add SYS_PTRACE".to_owned(),
     }
 }
 

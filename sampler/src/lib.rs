@@ -39,6 +39,7 @@ mod recorder;
 pub mod recording;
 mod session;
 mod signals;
+mod target;
 mod unwind;
 
 pub use directory::SessionDirectory;
