@@ -23,6 +23,7 @@
 //! # Ok::<(), pronk_sampler::Error>(())
 //! ```
 
+mod attach;
 mod directory;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod recorder;
 pub mod recording;
 mod session;
 mod signals;
+mod subject;
 mod target;
 mod unwind;
 

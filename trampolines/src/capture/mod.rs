@@ -2,6 +2,7 @@
 //!
 //! - `start` is called in a process that is to be sampled.
 //! - [`interpose`] finds every thread when it starts, and every fork.
+//! - `members` are the threads that ran already when the session began.
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `scopes` finds the labels of frames, and says in the ring what they are.
@@ -18,6 +19,7 @@ mod faults;
 mod handler;
 pub mod interpose;
 mod links;
+pub(crate) mod members;
 pub(crate) mod memory;
 pub(crate) mod outside;
 mod pace;
@@ -30,7 +32,7 @@ pub mod writes;
 
 pub use thread::Main;
 
-use crate::lock::Once;
+use crate::lock::Replaced;
 use crate::python::Sampled;
 use crate::ring::{self, RingWriter};
 use crate::sys::{self, PathText, Refused, Text};
@@ -48,11 +50,11 @@ use thread::SampledThread;
 pub(crate) const SIGNAL: i32 = libc::SIGURG;
 
 /// What the process was asked for, and what it is.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Capture {
     pub(crate) settings: Settings,
     pub(crate) mode: Mode,
-    pub(crate) sampled: Sampled,
+    pub(crate) sampled: &'static Sampled,
 }
 
 /// The settings of a session, if its processes are sampled from inside.
@@ -64,7 +66,7 @@ pub(crate) fn settings_of(session: &PathText) -> Option<Settings> {
     Settings::from_bytes(sys::read(path.as_c(), &mut bytes).ok()?)
 }
 
-pub(crate) static CAPTURE: Once<Capture> = Once::new();
+pub(crate) static CAPTURE: Replaced<Capture> = Replaced::new();
 
 /// The process's ring: its base address, and which fork it belongs to.
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -76,19 +78,46 @@ static RING_TOKEN: AtomicU64 = AtomicU64::new(0);
 ///
 /// # Errors
 /// When there is no memory, or the kernel gives no timer.
-pub(crate) fn start(settings: Settings, sampled: Sampled) -> Result<(), Refused> {
+pub(crate) fn start(settings: Settings, sampled: &'static Sampled) -> Result<(), Refused> {
+    begin(settings, sampled)?;
+    let thread = SampledThread::allocate(None)?;
+    begin_thread(thread, sys::thread_stack().unwrap_or_default());
+    Ok(())
+}
+
+/// Has there be a session, which no thread is part of yet.
+///
+/// # Errors
+/// When there is no memory.
+pub(crate) fn begin(settings: Settings, sampled: &'static Sampled) -> Result<(), Refused> {
     let mode = Mode::from_raw(settings.mode).unwrap_or_default();
-    CAPTURE.set(Capture { settings, mode, sampled });
+    // SAFETY: sessions of a process begin one after the other. Who used the one before the last did so in a signal handler,
+    // of a thread that has left it since, or for a moment with the interpreter's lock, which was given up since.
+    unsafe { CAPTURE.set(Capture { settings, mode, sampled }) };
     let Some(capture) = CAPTURE.get() else { return Ok(()) };
+    RING_TOKEN.store(0, Ordering::Relaxed);
     make_ring(capture)?;
     handler::install()?;
     interpose::follow_forks();
     if let Some(ring) = ring() {
         write_mappings(&ring);
     }
-    let thread = SampledThread::allocate(None)?;
-    begin_thread(thread);
     Ok(())
+}
+
+/// Has there be no session any more: no thread is part of it.
+///
+/// # Safety
+/// No handler runs, nor will one, and nobody else uses the ring.
+pub(crate) unsafe fn finish() {
+    let ring = ring();
+    handler::remove();
+    CAPTURE.clear();
+    RING.store(core::ptr::null_mut(), Ordering::Release);
+    if let Some(ring) = ring {
+        // SAFETY: as promised by the caller.
+        unsafe { ring::unmap(ring) };
+    }
 }
 
 impl Capture {
@@ -107,6 +136,18 @@ impl Capture {
 /// What this process was asked for, wherever its samples are taken.
 pub(crate) fn any() -> Option<&'static Capture> {
     CAPTURE.get().or_else(outside::capture)
+}
+
+/// Whether this process is sampled from inside, and somebody still wants that.
+pub(crate) fn is_on() -> bool {
+    CAPTURE.get().is_some() && ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) == 0)
+}
+
+/// Has no more samples be taken.
+pub(crate) fn stop() {
+    if let Some(ring) = ring() {
+        ring.header().stop.store(1, Ordering::Relaxed);
+    }
 }
 
 /// The ring of this very process.
@@ -132,8 +173,8 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Begins to sample the calling thread.
-pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
+/// Begins to sample the calling thread, whose stack reaches from the one address to below the other.
+pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, usize)) {
     let wanted = |ring: &RingWriter| ring.header().stop.load(Ordering::Relaxed) == 0;
     let (Some(capture), Some(ring)) = (CAPTURE.get(), ring().filter(wanted)) else {
         // SAFETY: the thread has never been anybody's.
@@ -151,13 +192,15 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
     }
     // SAFETY: nobody else has the thread's memory yet.
     let sampled = unsafe { &mut *thread.as_ptr() };
-    let (low, high) = sys::thread_stack().unwrap_or_default();
     sampled.belong_to_caller();
     sampled.stack_bounds = (low as u64, high as u64);
     sampled.driver = Some(driver);
     sampled.start_pace(capture);
     say_thread(&ring, RingRecordKind::ThreadStart);
-    interpose::end_with_thread(thread);
+    match sampled.member {
+        members::NOBODY => interpose::end_with_thread(thread),
+        _ => interpose::end_with_thread_in_handler(thread),
+    }
     SampledThread::set_of_this_thread(Some(thread));
     sampled.start_driver(capture);
 }
@@ -167,6 +210,8 @@ pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
     SampledThread::set_of_this_thread(None);
     // SAFETY: the handler finds the thread no more.
     unsafe { (*thread.as_ptr()).stop_driver() };
+    // SAFETY: as above.
+    members::forget(unsafe { (*thread.as_ptr()).member });
     if let Some(ring) = ring() {
         say_thread(&ring, RingRecordKind::ThreadEnd);
     }
