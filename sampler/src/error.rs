@@ -171,6 +171,9 @@ pub enum Error {
         /// The process that traces it.
         tracer: u32,
     },
+    /// Another profiler attaches to the process.
+    #[error("another pronk is attaching to process {0}: try again when it has")]
+    OtherAttaches(u32),
     /// The process is stopped by job control.
     #[error("process {0} is stopped: let it go on first, with `kill -CONT {0}`")]
     ProcessStopped(u32),

@@ -8,7 +8,9 @@
 //! # Safety
 //! The control page is mapped from before the agent's thread starts until just before it ends, and only that thread uses it.
 
-use crate::capture::{self, members::Members};
+use crate::capture::members::Members;
+use crate::capture::relink::{self, Replacement};
+use crate::capture::{self, interpose, program_action, writes};
 use crate::python;
 use crate::sys::{self, File, KeepErrno, PathText, Refused, Text};
 use crate::wire::{
@@ -117,11 +119,22 @@ fn start_thread() -> Result<(), Refused> {
         libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
         libc::pthread_attr_setstacksize(&mut attributes, STACK_SIZE);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let errno = capture::interpose::create_unsampled(&mut thread, &attributes, run);
+        let errno = interpose::create_unsampled(&mut thread, &attributes, run);
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, core::ptr::null_mut());
         libc::pthread_attr_destroy(&mut attributes);
         if errno == 0 { Ok(()) } else { Err(Refused { what: "pthread_create", errno }) }
     }
+}
+
+/// The functions that calls are led to: the same that stand before the C library's where the agent is loaded first.
+fn replacements() -> [Replacement; 4] {
+    let one = |name, ours| Replacement { name, ours };
+    [
+        one(c"pthread_create", interpose::pthread_create as *const () as usize),
+        one(c"sigaction", program_action::sigaction as *const () as usize),
+        one(c"signal", program_action::signal as *const () as usize),
+        one(c"write", writes::write as *const () as usize),
+    ]
 }
 
 /// The agent's thread.
@@ -156,12 +169,15 @@ impl Session {
             Ok(members) => self.sample(members),
             Err(refused) => self.refuse(&refused),
         }
-        // SAFETY: all threads have left, or hold back the signal, and no stubs use the ring.
-        unsafe { capture::finish() };
+        let is_unused = self.control().left_behind.load(Ordering::Relaxed) == 0 && capture::is_still();
+        // SAFETY: all threads have left, and none was about to join when no more were taken; no stubs use the ring.
+        unsafe { capture::finish(is_unused) };
     }
 
     /// Has all threads sampled until the profiler wants to leave, or is gone.
     fn sample(&self, mut members: Members) {
+        let calls = replacements();
+        relink::lead_here(&calls);
         members.look();
         self.say(AttachState::Sampling);
         let control = self.control();
@@ -174,8 +190,10 @@ impl Session {
             } else if now_ms.saturating_sub(heard_ms) > LONGEST_SILENCE_MS.into() {
                 break;
             }
+            relink::lead_here(&calls);
             members.look();
         }
+        relink::lead_back(&calls);
         capture::stop();
         control.left_behind.store(members.leave(), Ordering::Relaxed);
     }

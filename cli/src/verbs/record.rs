@@ -48,7 +48,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         },
     };
     let mut session = match arguments.pid {
-        Some(pid) => Session::attach(request, pid, directory)?,
+        Some(pid) => attach(request, pid, directory)?,
         None => Session::start(request, directory)?,
     };
     match session.record() {
@@ -63,6 +63,15 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     }
     let status = session.wait().context("the command ran, and how it ended is not known")?;
     Ok(status.map_or(Ending::Status(0), Ending::LikeProgram))
+}
+
+/// Attaches to a process, and says so: it may be long until there is more to say.
+fn attach(request: Request, pid: u32, directory: SessionDirectory) -> Result<Session> {
+    let until = if request.duration.is_some() { "" } else { "; Ctrl-C ends that" };
+    let session = Session::attach(request, pid, directory)?;
+    let pause = session.pause().unwrap_or_default().as_secs_f64() * 1e3;
+    say!("process {pid} is being sampled{until}; one thread of it was stopped for {pause:.2} ms");
+    Ok(session)
 }
 
 /// Makes the profile, writes it, and says what is in it.

@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 /// How long a thread is waited for that may load a library.
 const SAFE_POINT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long another profiler is waited for that attaches just now.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 /// How long between two looks for one.
 const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 /// How long an answer is waited for, once a thread makes the call.
@@ -65,9 +67,11 @@ impl Attached {
         let files = loaded_files(&target);
         check(&target, &files)?;
         let mut control = ControlPage::create(directory.path())?;
+        let claim = target.claim(CLAIM_PATIENCE)?;
         let made = call_agent(&target, &files, directory)?;
         let state = wait_for_answer(&target, &mut control);
         take_away(&target, &made);
+        drop(claim);
         if let Err(error) = state {
             control.tell_to_leave();
             return Err(error);

@@ -5,12 +5,12 @@
 
 use crate::error::Error;
 use crate::target::Target;
-use crate::target::files::LoadedFile;
+use crate::target::files::{LoadedFile, regions};
 use crate::target::stop::Stopped;
 use std::ops::Range;
 
 /// How much of a thread's stack is looked through for addresses in a place, in bytes. What is called from there uses less.
-const STACK_LOOKED_THROUGH: usize = 128 << 10;
+const STACK_LOOKED_THROUGH: u64 = 128 << 10;
 
 /// A place for code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,14 +54,18 @@ impl Place {
         if self.0.contains(&registers.rip) {
             return true;
         }
-        let mut stack = vec![0; STACK_LOOKED_THROUGH];
-        let mut size = STACK_LOOKED_THROUGH;
-        // Near its end there is less.
-        while size > 8 && target.read(registers.rsp, &mut stack[..size]).is_err() {
-            size /= 2;
+        // Of a stack that cannot be read, nothing is certain.
+        let Some(region) = regions(target).into_iter().find(|region| region.range.contains(&registers.rsp)) else {
+            return true;
+        };
+        let start = registers.rsp.next_multiple_of(8);
+        let size = region.range.end.saturating_sub(start).min(STACK_LOOKED_THROUGH);
+        let mut stack = vec![0; size as usize];
+        if target.read(start, &mut stack).is_err() {
+            return true;
         }
-        let words = stack[..size].chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
-        words.into_iter().any(|word| self.0.contains(&word))
+        let mut words = stack.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+        words.any(|word| self.0.contains(&word))
     }
 
     /// Puts code there.

@@ -24,7 +24,7 @@ fn real() -> Option<PthreadCreate> {
 ///
 /// # Safety
 /// As for that.
-pub unsafe fn pthread_create(
+pub unsafe extern "C" fn pthread_create(
     thread: *mut libc::pthread_t,
     attributes: *const libc::pthread_attr_t,
     main: Main,

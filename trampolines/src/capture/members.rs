@@ -8,7 +8,7 @@
 //! is exchanged as a whole, by that thread, or by the agent's when the thread is gone.
 
 use super::thread::SampledThread;
-use super::{SIGNAL, begin_thread, end_thread, interpose, ring};
+use super::{SESSION, SIGNAL, begin_thread, end_thread, interpose, is_still, is_stopping, ring};
 use crate::sys::{self, KeepErrno, Refused};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -154,17 +154,17 @@ impl Members {
 
     /// Has all threads leave, and waits until they have. Returns how many did not: they hold back the signal.
     pub fn leave(mut self) -> u32 {
-        self.look();
-        for member in self.joined() {
-            tell(member.tid.load(Ordering::Relaxed), Message::Leave);
-        }
         let mut waited_ms = 0_u32;
-        while self.joined().next().is_some() && waited_ms < PATIENCE_MS {
+        while waited_ms < PATIENCE_MS && (self.joined().next().is_some() || !is_still()) {
+            // One that has not yet got another signal of ours does not get this one.
+            if waited_ms.is_multiple_of(50) {
+                self.look();
+                for member in self.joined() {
+                    tell(member.tid.load(Ordering::Relaxed), Message::Leave);
+                }
+            }
             sys::sleep_ms(1);
             waited_ms = waited_ms.wrapping_add(1);
-            if waited_ms.is_multiple_of(100) {
-                self.look();
-            }
         }
         let mut left_behind = 0_u32;
         for member in self.joined() {
@@ -216,11 +216,18 @@ pub fn receive(message: Message, stack_pointer: usize) {
 }
 
 fn join(place: u32, own: Option<NonNull<SampledThread>>, stack_pointer: usize) {
-    if let Some(before) = own {
-        // The parent of a fork had a session, or one before this one was not left.
-        end_thread(before);
-    }
     let Some(member) = table().get(place as usize) else { return };
+    if let Some(own) = own {
+        // SAFETY: the thread's own, which nobody else uses meanwhile.
+        let sampled = unsafe { &mut *own.as_ptr() };
+        if sampled.session == SESSION.load(Ordering::Relaxed) && !is_stopping() {
+            // It came by the agent when it was made.
+            sampled.member = place;
+            return member.thread.store(own.as_ptr(), Ordering::Release);
+        }
+        // The parent of a fork had a session, or one before this one was not left.
+        end_thread(own);
+    }
     let Ok(thread) = SampledThread::allocate(None) else { return };
     // SAFETY: nobody else has the thread's memory yet.
     unsafe { (*thread.as_ptr()).member = place };

@@ -4,6 +4,7 @@
 //! - [`interpose`] finds every thread when it starts, and every fork.
 //! - `members` are the threads that ran already when the session began.
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
+//! - `relink` has the calls of a program that runs already come by [`interpose`], [`program_action`] and [`writes`].
 //! - `stack` and `links` know what has changed since a thread's sample before.
 //! - `scopes` finds the labels of frames, and says in the ring what they are.
 //! - `task` finds the task that runs, and its name; `awaiters` knows which frames await it.
@@ -24,6 +25,7 @@ pub(crate) mod memory;
 pub(crate) mod outside;
 mod pace;
 pub mod program_action;
+pub(crate) mod relink;
 mod scopes;
 mod stack;
 mod task;
@@ -74,6 +76,32 @@ static RING_GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The token of the ring that was made last: in the child of a fork that is its parent's until it makes its own.
 static RING_TOKEN: AtomicU64 = AtomicU64::new(0);
 
+/// Which session of this process it is.
+static SESSION: AtomicU32 = AtomicU32::new(0);
+/// How many threads are joining or leaving it just now.
+static MOVING: AtomicU32 = AtomicU32::new(0);
+
+/// As long as it is there, the ring is not unmapped.
+struct Moving;
+
+impl Moving {
+    fn new() -> Moving {
+        MOVING.fetch_add(1, Ordering::SeqCst);
+        Moving
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        MOVING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether no thread is joining or leaving the session just now.
+pub(crate) fn is_still() -> bool {
+    MOVING.load(Ordering::SeqCst) == 0
+}
+
 /// Starts to sample this process, by its calling thread, which is the only one.
 ///
 /// # Errors
@@ -96,6 +124,8 @@ pub(crate) fn begin(settings: Settings, sampled: &'static Sampled) -> Result<(),
     unsafe { CAPTURE.set(Capture { settings, mode, sampled }) };
     let Some(capture) = CAPTURE.get() else { return Ok(()) };
     RING_TOKEN.store(0, Ordering::Relaxed);
+    SESSION.fetch_add(1, Ordering::Relaxed);
+    MOVING.store(0, Ordering::SeqCst);
     make_ring(capture)?;
     handler::install()?;
     interpose::follow_forks();
@@ -105,12 +135,13 @@ pub(crate) fn begin(settings: Settings, sampled: &'static Sampled) -> Result<(),
     Ok(())
 }
 
-/// Has there be no session any more: no thread is part of it.
+/// Has there be no session any more. `is_unused` says that no thread is part of it; where that is not certain, the ring stays
+/// mapped.
 ///
 /// # Safety
-/// No handler runs, nor will one, and nobody else uses the ring.
-pub(crate) unsafe fn finish() {
-    let ring = ring();
+/// What `is_unused` says is true.
+pub(crate) unsafe fn finish(is_unused: bool) {
+    let ring = ring().filter(|_| is_unused);
     handler::remove();
     CAPTURE.clear();
     RING.store(core::ptr::null_mut(), Ordering::Release);
@@ -146,8 +177,13 @@ pub(crate) fn is_on() -> bool {
 /// Has no more samples be taken.
 pub(crate) fn stop() {
     if let Some(ring) = ring() {
-        ring.header().stop.store(1, Ordering::Relaxed);
+        ring.header().stop.store(1, Ordering::SeqCst);
     }
+}
+
+/// Whether threads that join are not sampled any more.
+fn is_stopping() -> bool {
+    ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) != 0)
 }
 
 /// The ring of this very process.
@@ -175,7 +211,8 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
 
 /// Begins to sample the calling thread, whose stack reaches from the one address to below the other.
 pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, usize)) {
-    let wanted = |ring: &RingWriter| ring.header().stop.load(Ordering::Relaxed) == 0;
+    let _moving = Moving::new();
+    let wanted = |ring: &RingWriter| ring.header().stop.load(Ordering::SeqCst) == 0;
     let (Some(capture), Some(ring)) = (CAPTURE.get(), ring().filter(wanted)) else {
         // SAFETY: the thread has never been anybody's.
         unsafe { SampledThread::free(thread) };
@@ -193,6 +230,7 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, 
     // SAFETY: nobody else has the thread's memory yet.
     let sampled = unsafe { &mut *thread.as_ptr() };
     sampled.belong_to_caller();
+    sampled.session = SESSION.load(Ordering::Relaxed);
     sampled.stack_bounds = (low as u64, high as u64);
     sampled.driver = Some(driver);
     sampled.start_pace(capture);
@@ -207,14 +245,15 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, 
 
 /// Ends the sampling of the calling thread.
 pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
+    let _moving = Moving::new();
     SampledThread::set_of_this_thread(None);
     // SAFETY: the handler finds the thread no more.
     unsafe { (*thread.as_ptr()).stop_driver() };
-    // SAFETY: as above.
-    members::forget(unsafe { (*thread.as_ptr()).member });
     if let Some(ring) = ring() {
         say_thread(&ring, RingRecordKind::ThreadEnd);
     }
+    // SAFETY: as above.
+    members::forget(unsafe { (*thread.as_ptr()).member });
     // SAFETY: as above.
     unsafe { SampledThread::free(thread) };
 }
@@ -223,6 +262,7 @@ pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
 pub(crate) fn after_fork() {
     let Some(capture) = CAPTURE.get() else { return };
     capture.sampled.codes.clear();
+    MOVING.store(0, Ordering::SeqCst);
     let Some(thread) = SampledThread::of_this_thread() else { return };
     // SAFETY: the calling thread's own, whose handler cannot run: the child has no timers yet, and no events.
     let sampled = unsafe { &mut *thread.as_ptr() };

@@ -119,7 +119,7 @@ pub fn remove(signal: c_int, handler: usize) {
 ///
 /// # Safety
 /// As for that.
-pub unsafe fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
+pub unsafe extern "C" fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
     if let Some(ours) = Action::of(signal).filter(|ours| ours.installed.load(Ordering::Relaxed)) {
         let before = ours.kept();
         // SAFETY: as promised by the caller.
@@ -144,7 +144,7 @@ pub unsafe fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut li
 ///
 /// # Safety
 /// As for that.
-pub unsafe fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
     // SAFETY: zeros are a valid value.
     let (mut new, mut old): (libc::sigaction, libc::sigaction) = unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
     new.sa_sigaction = handler;
