@@ -249,8 +249,13 @@ fn wait_for_answer(target: &Target, control: &mut ControlPage) -> Result<(), Err
     let started = Instant::now();
     loop {
         control.beat();
-        let state = control.state();
+        // The reason is there before the state that says so.
+        let before = control.state();
         let reason = control.reason();
+        let state = control.state();
+        if state != before {
+            continue;
+        }
         match (state, reason) {
             (Some(AttachState::Sampling), _) => return Ok(()),
             (Some(AttachState::Refused), reason) => {

@@ -11,7 +11,7 @@ use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
 use super::task::{self, RunningTask};
 use super::thread::SampledThread;
-use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
+use super::{CAPTURE, Capture, SIGNAL, is_wanted, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
 use crate::context::{Pairs, ScopeNumber};
 use crate::python::{End, Link, Sampled, Walked};
@@ -184,7 +184,7 @@ impl Handler<'_> {
         let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
         let Due::Sample(periods) = due else { return };
         // Where nobody wants samples any more, or there is no place for them, none are taken.
-        let Some(ring) = own_ring(self.capture).filter(|ring| ring.header().stop.load(Ordering::Relaxed) == 0) else {
+        let Some(ring) = own_ring(self.capture).filter(|ring| is_wanted(ring, started_ns)) else {
             self.thread.stop_driver();
             return;
         };

@@ -181,6 +181,27 @@ pub(crate) fn stop() {
     }
 }
 
+/// How long the profiler's heartbeat may stand still, in nanoseconds of CLOCK_MONOTONIC. It stands still while the profiler is
+/// stopped, too, and then samples end for good.
+const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
+
+/// The heartbeat that was seen last, and when it was seen first.
+static HEARTBEAT: AtomicU64 = AtomicU64::new(0);
+static HEARD_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether somebody wants the samples of a ring, at a time.
+fn is_wanted(ring: &RingWriter, now_ns: u64) -> bool {
+    let header = ring.header();
+    let heartbeat = header.heartbeat.load(Ordering::Relaxed);
+    let heard_ns = HEARD_NS.load(Ordering::Relaxed);
+    if heard_ns == 0 || HEARTBEAT.swap(heartbeat, Ordering::Relaxed) != heartbeat {
+        HEARD_NS.store(now_ns, Ordering::Relaxed);
+    } else if now_ns.saturating_sub(heard_ns) > LONGEST_SILENCE_NS {
+        header.stop.store(1, Ordering::Relaxed);
+    }
+    header.stop.load(Ordering::Relaxed) == 0
+}
+
 /// Whether threads that join are not sampled any more.
 fn is_stopping() -> bool {
     ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) != 0)
@@ -205,6 +226,7 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
     let (writer, token) = ring::create(directory, capture.settings.ring_size, &identity)?;
     RING_TOKEN.store(token.0, Ordering::Relaxed);
     RING_GENERATION.store(sys::fork_generation(), Ordering::Relaxed);
+    HEARD_NS.store(0, Ordering::Relaxed);
     RING.store(writer.base().as_ptr(), Ordering::Release);
     Ok(())
 }
