@@ -1,6 +1,6 @@
 //! A session: one profiling of one command and all that it starts, or of a process that ran before.
 
-use crate::attach::Attached;
+use crate::attach::Prepared;
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
@@ -88,7 +88,7 @@ impl Session {
         }
         let signals = Signals::catch()?;
         let mut child = Child::fork(&request.command, &environment, &signals)?;
-        let engine = plan.start(child.pid())?;
+        let engine = plan.start(child.pid(), None)?;
         let started = (now(), SystemTime::now());
         child.release()?;
         Ok(Session::begun(Subject::Command(child), started, engine, plan, signals, request, directory))
@@ -109,8 +109,15 @@ impl Session {
         }
         let plan = Plan::of(&request, &directory)?;
         let signals = Signals::catch()?;
-        let engine = plan.start(pid.cast_signed())?;
-        let attached = Attached::attach(pid, &directory)?;
+        let prepared = Prepared::new(pid, &directory)?;
+        // Another user's process has to find what is there for it.
+        let owner = prepared.foreign_owner()?;
+        if let Some(owner) = owner {
+            plan.give_to(owner)?;
+            directory.give_to(owner)?;
+        }
+        let engine = plan.start(pid.cast_signed(), owner.map(|(user, _)| user))?;
+        let attached = prepared.attach(&directory)?;
         request.command = attached.command();
         let started = (now(), SystemTime::now());
         Ok(Session::begun(Subject::Process(attached), started, engine, plan, signals, request, directory))

@@ -31,7 +31,10 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     refuse_what_cannot_be(&arguments)?;
     let by = arguments.grouping.by(None)?;
     let outputs = outputs(arguments.output.as_deref())?;
-    let directory = SessionDirectory::create(agent::LIBRARY)?;
+    let directory = match arguments.pid {
+        Some(pid) => SessionDirectory::create_for(pid, agent::LIBRARY)?,
+        None => SessionDirectory::create(agent::LIBRARY)?,
+    };
     let request = Request {
         command: arguments.command.clone(),
         frequency: arguments.frequency,

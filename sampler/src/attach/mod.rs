@@ -57,16 +57,43 @@ struct Made {
     pause: Duration,
 }
 
-impl Attached {
-    /// Gets the agent into a process, and waits until it samples.
+/// A process that an agent can be in, and what waits for that in the session's directory.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    target: Target,
+    files: Vec<LoadedFile>,
+    control: ControlPage,
+}
+
+impl Prepared {
+    /// Looks at a process, and makes the control page.
     ///
     /// # Errors
-    /// Why that cannot be; the process runs on as before.
-    pub(crate) fn attach(pid: u32, directory: &SessionDirectory) -> Result<Attached, Error> {
+    /// Why no agent can be in it.
+    pub(crate) fn new(pid: u32, directory: &SessionDirectory) -> Result<Prepared, Error> {
         let target = Target::open(pid)?;
         let files = loaded_files(&target);
         check(&target, &files)?;
-        let mut control = ControlPage::create(directory.path())?;
+        let control = ControlPage::create(directory.path())?;
+        Ok(Prepared { target, files, control })
+    }
+
+    /// The user and the group of the process, if the user is another one than this process's.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(crate) fn foreign_owner(&self) -> Result<Option<(u32, u32)>, Error> {
+        let own = nix::unistd::geteuid().as_raw();
+        Ok(self.target.status()?.owner.filter(|(user, _)| *user != own))
+    }
+
+    /// Gets the agent into the process, and waits until it samples.
+    ///
+    /// # Errors
+    /// Why that cannot be; the process runs on as before.
+    pub(crate) fn attach(self, directory: &SessionDirectory) -> Result<Attached, Error> {
+        let Prepared { target, files, mut control } = self;
+        let pid = target.pid();
         let claim = target.claim(CLAIM_PATIENCE)?;
         let made = call_agent(&target, &files, directory)?;
         let state = wait_for_answer(&target, &mut control);
@@ -79,7 +106,9 @@ impl Attached {
         let pidfd = pidfd_open(pid.cast_signed());
         Ok(Attached { target, control, pidfd, pause: made.pause })
     }
+}
 
+impl Attached {
     /// The process's id.
     pub(crate) fn pid(&self) -> u32 {
         self.target.pid()
@@ -154,8 +183,10 @@ fn check(target: &Target, files: &[LoadedFile]) -> Result<(), Error> {
 fn call_agent(target: &Target, files: &[LoadedFile], directory: &SessionDirectory) -> Result<Made, Error> {
     let functions = Functions::find(files).ok_or(Error::NoLoader(target.pid()))?;
     let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::ZeroByte(path.into()));
-    let (session, library) = (text(directory.path())?, text(&directory.library())?);
-    let reason = text(&directory.path().join(REASON_FILE))?;
+    // As the process sees them.
+    let inside = directory.inside();
+    let library = inside.join(directory.library().file_name().unwrap_or_default());
+    let (session, library, reason) = (text(inside)?, text(&library)?, text(&inside.join(REASON_FILE))?);
     let attach = loaded_agent(target, files, &directory.library());
     let call = |resume| Call { session: &session, library: &library, reason: &reason, attach, functions, resume };
     let size = call(0).code().len();

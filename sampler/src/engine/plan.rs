@@ -1,5 +1,6 @@
 //! Which engine a session uses, what drives it, and why.
 
+use super::signal::rings::RingDirectory;
 use super::{Engine, perf, signal};
 use crate::directory::SessionDirectory;
 use crate::error::Error;
@@ -51,14 +52,17 @@ struct Signal {
 #[derive(Debug)]
 struct Rings {
     path: PathBuf,
+    /// The same, as the processes see it.
+    inside: PathBuf,
     /// Where that is not the session's. It goes with the session.
-    _directory: Option<SessionDirectory>,
+    directory: Option<SessionDirectory>,
 }
 
 impl Rings {
     fn make(directory: &SessionDirectory) -> Rings {
-        let own = SessionDirectory::for_rings();
-        Rings { path: own.as_ref().unwrap_or(directory).path().to_owned(), _directory: own }
+        let own = directory.for_rings();
+        let used = own.as_ref().unwrap_or(directory);
+        Rings { path: used.path().to_owned(), inside: used.inside().to_owned(), directory: own }
     }
 }
 
@@ -108,17 +112,33 @@ impl Plan {
         self.stubs
     }
 
-    /// Starts the engine, for a process that has yet to call `execve`.
+    /// Gives what agents use beside the session's directory to another user.
+    ///
+    /// # Errors
+    /// When this user may not do that.
+    pub(crate) fn give_to(&self, owner: (u32, u32)) -> Result<(), Error> {
+        let rings = match &self.way {
+            Way::Perf(rings) => rings.as_ref(),
+            Way::Signal(signal) => Some(&signal.rings),
+        };
+        rings.and_then(|rings| rings.directory.as_ref()).map_or(Ok(()), |directory| directory.give_to(owner))
+    }
+
+    /// Starts the engine, for a process that has yet to call `execve`, or runs already; its files may belong to that user as
+    /// well.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn start(&self, pid: i32) -> Result<Engine, Error> {
+    pub(crate) fn start(&self, pid: i32, user: Option<u32>) -> Result<Engine, Error> {
         Ok(match &self.way {
             Way::Perf(rings) => {
                 let rings = rings.as_ref().map(|rings| rings.path.clone());
                 Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
             }
-            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.path.clone(), signal.mode)?),
+            Way::Signal(signal) => {
+                let rings = RingDirectory::new(signal.rings.path.clone(), user);
+                Engine::Signal(signal::Engine::start(rings, signal.mode)?)
+            }
         })
     }
 }
@@ -163,11 +183,11 @@ struct Asked {
 
 fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &SessionDirectory) -> Result<(), Error> {
     let mut ring_directory = [0; DIRECTORY_SIZE];
-    let path = rings.path.as_os_str().as_bytes();
+    let path = rings.inside.as_os_str().as_bytes();
     // One zero has to follow.
     match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
         Some(place) => place.copy_from_slice(path),
-        None => return Err(Error::DirectoryTooLong(rings.path.clone())),
+        None => return Err(Error::DirectoryTooLong(rings.inside.clone())),
     }
     let settings = Settings {
         magic: SETTINGS_MAGIC,

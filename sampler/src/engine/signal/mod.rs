@@ -20,7 +20,6 @@ use pronk_trampolines::wire::{Mode, RingRecord};
 use rings::{Ring, RingDirectory};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,11 +43,11 @@ impl Engine {
     ///
     /// # Errors
     /// When there are no more threads or files.
-    pub(crate) fn start(rings: PathBuf, mode: Mode) -> Result<Engine, Error> {
+    pub(in crate::engine) fn start(rings: RingDirectory, mode: Mode) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(RingDirectory::new(rings), &stopped))
+            .spawn(move || read(rings, &stopped))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader })
     }
