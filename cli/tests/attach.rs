@@ -74,7 +74,10 @@ impl Running {
     /// What can be seen of it from outside that a session might leave.
     fn traces(&self) -> Traces {
         let file = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).unwrap();
-        let handled = file("status").lines().find(|line| line.starts_with("SigCgt")).map(str::to_owned);
+        let status = file("status");
+        let handled = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+        // The C library's own two, which it handles from the first thread on that it makes (nptl(7)).
+        let handled = u64::from_str_radix(handled, 16).unwrap() & !(0b11 << 31);
         let ours = |line: &&str| [".ring", "/control", "pronk-stubs", "pronk-hook"].iter().any(|name| line.contains(name));
         let maps = file("maps");
         Traces {
@@ -83,7 +86,7 @@ impl Running {
             mapped: maps.lines().filter(ours).map(str::to_owned).collect(),
             libraries: maps.lines().filter(|line| line.contains("/libpronk.so") && line.contains(" r-xp ")).count(),
             agent: threads(self.pid()).iter().any(|name| name == "pronk-agent"),
-            tracer: file("status").lines().any(|line| line.starts_with("TracerPid") && !line.ends_with("\t0")),
+            tracer: status.lines().any(|line| line.starts_with("TracerPid") && !line.ends_with("\t0")),
         }
     }
 
@@ -111,7 +114,7 @@ impl Drop for Running {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Traces {
-    handled: Option<String>,
+    handled: u64,
     timers: usize,
     mapped: Vec<String>,
     libraries: usize,
@@ -192,7 +195,12 @@ fn answers_are_right_within_two_points() {
         });
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{interpreter}");
-        let truth: Truth = serde_json::from_slice(&output.stdout).unwrap();
+        let mut truth = text(&output.stdout);
+        if interpreter.python.minor < 11 {
+            // Without stubs functions have no more of a name than this.
+            truth = truth.replace("Burner.", "").replace("make_closure.<locals>.", "");
+        }
+        let truth: Truth = serde_json::from_str(&truth).unwrap();
         let folded = std::fs::read_to_string(place.file("x.folded")).unwrap();
         let accuracy = compare(&interpreter.python.version, &truth, &folded).unwrap();
         assert!(accuracy.worst_error <= 2.0 && accuracy.complete_percent >= 99.0, "{said}: {accuracy:#?}");

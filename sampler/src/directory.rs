@@ -18,7 +18,7 @@ const PREFIX: &str = "pronk-";
 /// How many random characters follow the prefix.
 const RANDOM: usize = 6;
 const LOCK: &str = "lock";
-const LIBRARY: &str = "libpronk.so";
+pub(crate) const LIBRARY: &str = "libpronk.so";
 /// Where POSIX shared memory is on Linux (shm_overview(7)).
 const SHARED_MEMORY: &str = "/dev/shm";
 

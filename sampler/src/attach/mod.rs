@@ -10,7 +10,7 @@ mod control;
 mod place;
 mod safe_point;
 
-use crate::directory::SessionDirectory;
+use crate::directory::{LIBRARY, SessionDirectory};
 use crate::error::Error;
 use crate::launch::pidfd_open;
 use crate::target::Target;
@@ -26,6 +26,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The signal that the agent handles while it is at work.
+const SIGNAL: i32 = libc::SIGURG;
 /// How long a thread is waited for that may load a library.
 const SAFE_POINT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long another profiler is waited for that attaches just now.
@@ -187,9 +189,11 @@ fn call_agent(target: &Target, files: &[LoadedFile], directory: &SessionDirector
     let inside = directory.inside();
     let library = inside.join(directory.library().file_name().unwrap_or_default());
     let (session, library, reason) = (text(inside)?, text(&library)?, text(&inside.join(REASON_FILE))?);
-    let attach = loaded_agent(target, files, &directory.library());
+    let attach = loaded_agent(target, files, &directory.library())?;
     let call = |resume| Call { session: &session, library: &library, reason: &reason, attach, functions, resume };
     let size = call(0).code().len();
+    // The agent's own code has to stay as it is: the next session tells by it whether it is the same.
+    let files = files.iter().filter(|file| !is_agent(file));
     let places = Place::find_all(target, files, size);
     if places.is_empty() {
         return Err(Error::NoPlace(target.pid()));
@@ -314,23 +318,32 @@ fn wait_for_answer(target: &Target, control: &mut ControlPage) -> Result<(), Err
 }
 
 /// The address of the agent's function in a process that has the same agent loaded already, from a session before.
-fn loaded_agent(target: &Target, files: &[LoadedFile], library: &Path) -> Option<u64> {
-    let bytes = std::fs::read(library).ok()?;
-    files.iter().find_map(|file| {
-        let name = file.name().strip_suffix(" (deleted)").unwrap_or(file.name());
-        if Some(name) != library.file_name()?.to_str() {
-            return None;
-        }
-        let is_same = file.code.iter().all(|region| {
-            let size = (region.range.end - region.range.start).min(bytes.len() as u64) as usize;
-            let offset = region.offset as usize;
-            let expected = bytes.get(offset..(offset + size).min(bytes.len())).unwrap_or_default();
-            let mut found = vec![0; expected.len()];
-            // What lies behind the code in the last page may be another call's.
-            let whole = expected.len() & !0xfff;
-            target.read(region.range.start, &mut found).is_ok() && found[..whole] == expected[..whole]
-        });
-        let [function] = file.at(library).symbols([ATTACH_FUNCTION]);
-        function.filter(|_| is_same).map(|function| function.address)
+///
+/// # Errors
+/// When it has another agent, of another version of pronk, which is at work.
+fn loaded_agent(target: &Target, files: &[LoadedFile], library: &Path) -> Result<Option<u64>, Error> {
+    let (same, others): (Vec<_>, Vec<_>) =
+        files.iter().filter(|file| is_agent(file)).partition(|file| is_file(target, file, library));
+    if !others.is_empty() && target.status()?.handles(SIGNAL) {
+        let reason = "another version of pronk profiles it".to_owned();
+        return Err(Error::AgentRefused { pid: target.pid(), reason });
+    }
+    let address = |file: &LoadedFile| file.at(library).symbols([ATTACH_FUNCTION])[0].map(|function| function.address);
+    Ok(same.into_iter().find_map(address))
+}
+
+/// Whether a file that is mapped is an agent, by its name.
+fn is_agent(file: &LoadedFile) -> bool {
+    file.name().strip_suffix(" (deleted)").unwrap_or(file.name()) == LIBRARY
+}
+
+/// Whether the code of a file that is mapped is that of another file.
+fn is_file(target: &Target, mapped: &LoadedFile, file: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(file) else { return false };
+    mapped.code.iter().all(|region| {
+        let expected = bytes.get(region.offset as usize..).unwrap_or_default();
+        let size = expected.len().min((region.range.end - region.range.start) as usize);
+        let mut found = vec![0; size];
+        target.read(region.range.start, &mut found).is_ok() && found == expected[..size]
     })
 }

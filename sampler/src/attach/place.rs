@@ -18,7 +18,11 @@ pub(super) struct Place(Range<u64>);
 
 impl Place {
     /// All places of at least some bytes, the first ones in the files that are most likely to stay mapped.
-    pub(super) fn find_all(target: &Target, files: &[LoadedFile], size: usize) -> Vec<Place> {
+    pub(super) fn find_all<'a>(
+        target: &Target,
+        files: impl Iterator<Item = &'a LoadedFile>,
+        size: usize,
+    ) -> Vec<Place> {
         let mut places = Vec::new();
         for file in files {
             let Some(end) = file.end_of_code() else { continue };

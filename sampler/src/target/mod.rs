@@ -121,11 +121,18 @@ pub(crate) struct Status {
     thread_group: Option<u32>,
     /// The process that traces it, if one does.
     pub(crate) tracer: Option<u32>,
+    /// The signals that it handles, one bit for each, the first one for signal 1.
+    handled: u64,
     /// Its effective user and group.
     pub(crate) owner: Option<(u32, u32)>,
 }
 
 impl Status {
+    /// Whether it handles a signal.
+    pub(crate) fn handles(&self, signal: i32) -> bool {
+        self.handled.checked_shr(signal.unsigned_abs().wrapping_sub(1)).is_some_and(|mask| mask & 1 != 0)
+    }
+
     fn read(pid: u32) -> Option<Status> {
         Some(Status::parse(&std::fs::read_to_string(directory_of(pid).join("status")).ok()?))
     }
@@ -137,10 +144,18 @@ impl Status {
         Status {
             state: field("State:").and_then(|state| state.chars().next()).unwrap_or('?'),
             thread_group: number("Tgid:"),
-            tracer: number("TracerPid:").filter(|tracer| *tracer != 0),
+            tracer: number("TracerPid:").filter(|tracer| *tracer != 0).map(process_of),
+            handled: field("SigCgt:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0),
             owner: effective("Uid:").zip(effective("Gid:")),
         }
     }
+}
+
+/// The process that a thread belongs to.
+fn process_of(tid: u32) -> u32 {
+    let status = std::fs::read_to_string(directory_of(tid).join("status")).unwrap_or_default();
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    group.and_then(|group| group.trim().parse().ok()).unwrap_or(tid)
 }
 
 fn directory_of(pid: u32) -> PathBuf {
@@ -196,8 +211,9 @@ mod tests {
 
     #[test]
     fn a_status_is_read() {
-        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nTracerPid:\t9\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
-        let expected = Status { state: 't', thread_group: Some(7), tracer: Some(9), owner: Some((2, 6)) };
+        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nTracerPid:\t4294967295\nSigCgt:\t0000000000000003\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        let expected = Status { handled: 3, state: 't', thread_group: Some(7), tracer: Some(u32::MAX), owner: Some((2, 6)) };
+        assert!(expected.handles(2) && !expected.handles(3));
         assert_eq!(Status::parse(text), expected);
         assert_eq!(Status::parse("").state, '?');
     }
