@@ -5,7 +5,7 @@ mod selection;
 pub use selection::{Grouping, Samples, Selection};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pronk_sampler::{EngineChoice, LabelVariable};
+use pronk_sampler::{EngineChoice, LabelArgument, LabelVariable};
 use pronk_symbolizer::profile::{self, NativeFrames};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -102,6 +102,11 @@ pub struct RecordArguments {
     /// Have the value of this context variable as a label (KEY=MODULE.NAME names the label); may be repeated
     #[arg(long, value_name = "MODULE.NAME")]
     pub label_var: Vec<LabelVariable>,
+
+    /// Have this argument of a function, or an attribute of it (FUNCTION:ARGUMENT.ATTRIBUTE), as a label of what the function
+    /// does; may be repeated
+    #[arg(long, value_name = "MODULE.FUNCTION:ARGUMENT")]
+    pub label_arg: Vec<LabelArgument>,
 
     /// The command to run, and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]

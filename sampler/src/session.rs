@@ -3,6 +3,7 @@
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
+use crate::label_argument::LabelArgument;
 use crate::label_variable::LabelVariable;
 use crate::launch::{Child, Environment};
 use crate::recording::{Losses, MonotonicNs, Recording, now};
@@ -35,6 +36,8 @@ pub struct Request {
     pub stubs: Option<bool>,
     /// The context variables whose values are labels of samples; needs the signal engine.
     pub label_variables: Vec<LabelVariable>,
+    /// The arguments of functions whose values are labels of samples; needs the signal engine.
+    pub label_arguments: Vec<LabelArgument>,
 }
 
 /// How to take samples.

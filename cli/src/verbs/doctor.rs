@@ -196,6 +196,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             duration: None,
             stubs: None,
             label_variables: Vec::new(),
+            label_arguments: Vec::new(),
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;

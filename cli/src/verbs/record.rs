@@ -39,6 +39,7 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         mode: arguments.mode.into(),
         kernel: arguments.kernel,
         label_variables: arguments.label_var.clone(),
+        label_arguments: arguments.label_arg.clone(),
         await_chains: arguments.await_chains,
         duration: arguments.duration,
         stubs: match arguments.stubs {

@@ -3,6 +3,7 @@
 use super::{Engine, perf, signal};
 use crate::directory::SessionDirectory;
 use crate::error::Error;
+use crate::label_argument::{self, LabelArgument};
 use crate::label_variable;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
@@ -45,6 +46,8 @@ struct Signal {
     /// Why it is not driven by perf events, if it is not.
     reason: String,
     rings: Rings,
+    /// The arguments of functions that are labels.
+    arguments: Vec<LabelArgument>,
 }
 
 /// The directory for the rings of a session's processes.
@@ -76,6 +79,9 @@ impl Plan {
                 }
                 if !request.label_variables.is_empty() {
                     return Err(Error::VariablesOfPerf);
+                }
+                if !request.label_arguments.is_empty() {
+                    return Err(Error::ArgumentsOfPerf);
                 }
                 if request.await_chains {
                     return Err(Error::AwaitChainsOfPerf);
@@ -118,7 +124,10 @@ impl Plan {
                 let rings = rings.as_ref().map(|rings| rings.path.clone());
                 Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
             }
-            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.path.clone(), signal.mode)?),
+            Way::Signal(signal) => {
+                let Signal { rings, mode, arguments, .. } = signal;
+                Engine::Signal(signal::Engine::start(rings.path.clone(), *mode, arguments.clone())?)
+            }
         })
     }
 }
@@ -141,7 +150,8 @@ impl Signal {
             (_, Err(source)) if request.kernel => return Err(perf::events::refused_with_kernel(source)),
             (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
         };
-        let signal = Signal { mode: request.mode, driver, reason, rings: Rings::make(directory) };
+        let arguments = request.label_arguments.clone();
+        let signal = Signal { mode: request.mode, driver, reason, rings: Rings::make(directory), arguments };
         let stubs = match request.stubs {
             None => StubsSetting::Auto,
             Some(true) => StubsSetting::Full,
@@ -181,6 +191,7 @@ fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &Se
         await_chains: request.await_chains.into(),
         ring_directory,
         variables: label_variable::to_settings(&request.label_variables)?,
+        arguments: label_argument::to_settings(&request.label_arguments)?,
     };
     let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
     written.map_err(Error::system("write"))
@@ -236,6 +247,7 @@ mod tests {
             await_chains: true,
             stubs,
             label_variables: Vec::new(),
+            label_arguments: Vec::new(),
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};
@@ -244,6 +256,12 @@ mod tests {
         assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
         assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
         assert!(refused(request(Perf, 99, Mode::Cpu, false, None)).contains("--await-chains"));
+        let of_arguments = Request {
+            await_chains: false,
+            label_arguments: vec!["app.f:x".parse().unwrap()],
+            ..request(Perf, 99, Mode::Cpu, false, None)
+        };
+        assert!(refused(of_arguments).contains("--label-arg"));
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");

@@ -1,6 +1,8 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
 mod anchors;
+mod arguments;
+mod attributes;
 mod awaits;
 mod check;
 mod code_object;
@@ -30,10 +32,11 @@ mod task_fields;
 mod task_names;
 mod tasks;
 mod text;
+mod values;
 mod variables;
 mod version;
 
-pub use anchors::{Anchors, Known};
+pub use anchors::{Anchors, Known, may_be_left};
 pub use codes::TEXT_SIZE;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
 pub(crate) use labels::{SCOPES, inherited_scope};

@@ -74,6 +74,8 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         held_back: AtomicU64::new(0),
         unrecorded_scopes: AtomicU64::new(0),
         unsaid_since: AtomicU64::new(0),
+        found_arguments: AtomicU64::new(0),
+        read_arguments: AtomicU64::new(0),
     }
 }
 

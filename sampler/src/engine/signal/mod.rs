@@ -12,6 +12,7 @@ pub(super) mod scopes;
 
 use super::Found;
 use crate::error::Error;
+use crate::label_argument::LabelArgument;
 use crate::recorder::Recorded;
 use crate::recording::{Event, now};
 use assembler::{Assembler, Sampled};
@@ -40,15 +41,15 @@ pub(crate) struct Engine {
 type Read = (Recorded, Option<Duration>);
 
 impl Engine {
-    /// Starts to read the rings in a directory.
+    /// Starts to read the rings in a directory, of processes that were asked for labels from these arguments.
     ///
     /// # Errors
     /// When there are no more threads or files.
-    pub(crate) fn start(rings: PathBuf, mode: Mode) -> Result<Engine, Error> {
+    pub(crate) fn start(rings: PathBuf, mode: Mode, arguments: Vec<LabelArgument>) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(RingDirectory::new(rings), &stopped))
+            .spawn(move || read(RingDirectory::new(rings), Assembler::new(arguments), &stopped))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader })
     }
@@ -77,8 +78,7 @@ struct Open {
 }
 
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
-    let mut assembler = Assembler::new();
+fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeReader) -> Read {
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
     loop {
