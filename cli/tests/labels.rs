@@ -328,6 +328,26 @@ fn without_stubs_functions_of_modules_have_labels_in_all_versions() {
 }
 
 #[test]
+fn spans_of_opentelemetry_are_labels() {
+    on_each_version(|interpreter| {
+        let program = program(interpreter, "spans.py", &["0.004"]).with_package("opentelemetry");
+        let Some(program) = program else { return };
+        let sampled = program.sampled(&["--label-otel", "-F", "5000"]);
+        sampled.stdout();
+        let checked = check(&sampled, said_by, labels_of);
+        assert!(checked > 200, "{}: {checked}", sampled.who);
+        assert!(!text(&sampled.output.stderr).contains("--label-otel"), "{}", text(&sampled.output.stderr));
+    });
+}
+
+#[test]
+fn spans_that_are_not_there_are_said() {
+    let interpreter = interpreters().last().unwrap();
+    let sampled = program(interpreter, "variables.py", &["0.001"]).sampled(&["--label-otel"]);
+    assert!(text(&sampled.output.stderr).contains("--label-otel has given no label"), "{}", sampled.who);
+}
+
+#[test]
 fn stubs_change_nothing_about_labels() {
     on_each_version(|interpreter| {
         let program = program(interpreter, "semantics.py", &["0", "0.002"]);

@@ -63,6 +63,9 @@ pub enum Error {
     /// The perf engine was asked for labels from arguments.
     #[error("--engine perf does not read the arguments of functions: use --engine signal for --label-arg")]
     ArgumentsOfPerf,
+    /// The perf engine was asked for labels from spans.
+    #[error("--engine perf does not read the spans of OpenTelemetry: use --engine signal for --label-otel")]
+    SpansOfPerf,
     /// The perf engine was asked for labels from context variables.
     #[error("--engine perf does not read context variables: use --engine signal for --label-var")]
     VariablesOfPerf,

@@ -17,6 +17,7 @@
 //!     stubs: None,
 //!     label_variables: Vec::new(),
 //!     label_arguments: Vec::new(),
+//!     label_spans: false,
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;

@@ -38,6 +38,8 @@ pub struct Request {
     pub label_variables: Vec<LabelVariable>,
     /// The arguments of functions whose values are labels of samples; needs the signal engine.
     pub label_arguments: Vec<LabelArgument>,
+    /// Whether the current span of OpenTelemetry is a label of samples; needs the signal engine.
+    pub label_spans: bool,
 }
 
 /// How to take samples.

@@ -29,6 +29,8 @@ fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
         stubs: stubs.into(),
         await_chains: 1,
         ring_directory,
+        spans: 0,
+        reserved: 0,
         variables: [0; VARIABLES_SIZE],
         arguments: [0; ARGUMENTS_SIZE],
     };

@@ -197,6 +197,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             stubs: None,
             label_variables: Vec::new(),
             label_arguments: Vec::new(),
+            label_spans: false,
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;

@@ -3,7 +3,7 @@
 use super::{Engine, perf, signal};
 use crate::directory::SessionDirectory;
 use crate::error::Error;
-use crate::label_argument::{self, LabelArgument};
+use crate::label_argument;
 use crate::label_variable;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
@@ -46,8 +46,8 @@ struct Signal {
     /// Why it is not driven by perf events, if it is not.
     reason: String,
     rings: Rings,
-    /// The arguments of functions that are labels.
-    arguments: Vec<LabelArgument>,
+    /// The sources of labels that are asked for.
+    sources: signal::Sources,
 }
 
 /// The directory for the rings of a session's processes.
@@ -82,6 +82,9 @@ impl Plan {
                 }
                 if !request.label_arguments.is_empty() {
                     return Err(Error::ArgumentsOfPerf);
+                }
+                if request.label_spans {
+                    return Err(Error::SpansOfPerf);
                 }
                 if request.await_chains {
                     return Err(Error::AwaitChainsOfPerf);
@@ -125,8 +128,8 @@ impl Plan {
                 Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
             }
             Way::Signal(signal) => {
-                let Signal { rings, mode, arguments, .. } = signal;
-                Engine::Signal(signal::Engine::start(rings.path.clone(), *mode, arguments.clone())?)
+                let Signal { rings, mode, sources, .. } = signal;
+                Engine::Signal(signal::Engine::start(rings.path.clone(), *mode, sources.clone())?)
             }
         })
     }
@@ -150,8 +153,8 @@ impl Signal {
             (_, Err(source)) if request.kernel => return Err(perf::events::refused_with_kernel(source)),
             (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
         };
-        let arguments = request.label_arguments.clone();
-        let signal = Signal { mode: request.mode, driver, reason, rings: Rings::make(directory), arguments };
+        let rings = Rings::make(directory);
+        let signal = Signal { mode: request.mode, driver, reason, rings, sources: signal::Sources::of(request) };
         let stubs = match request.stubs {
             None => StubsSetting::Auto,
             Some(true) => StubsSetting::Full,
@@ -189,6 +192,8 @@ fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &Se
         kernel: request.kernel.into(),
         stubs: asked.stubs as u32,
         await_chains: request.await_chains.into(),
+        spans: request.label_spans.into(),
+        reserved: 0,
         ring_directory,
         variables: label_variable::to_settings(&request.label_variables)?,
         arguments: label_argument::to_settings(&request.label_arguments)?,
@@ -248,6 +253,7 @@ mod tests {
             stubs,
             label_variables: Vec::new(),
             label_arguments: Vec::new(),
+            label_spans: false,
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};
@@ -262,6 +268,8 @@ mod tests {
             ..request(Perf, 99, Mode::Cpu, false, None)
         };
         assert!(refused(of_arguments).contains("--label-arg"));
+        let of_spans = Request { await_chains: false, label_spans: true, ..request(Perf, 99, Mode::Cpu, false, None) };
+        assert!(refused(of_spans).contains("--label-otel"));
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");

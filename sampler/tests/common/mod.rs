@@ -76,6 +76,7 @@ pub fn request(command: Vec<OsString>) -> Request {
         stubs: Some(false),
         label_variables: Vec::new(),
         label_arguments: Vec::new(),
+        label_spans: false,
     }
 }
 

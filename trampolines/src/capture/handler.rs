@@ -184,7 +184,8 @@ impl Handler<'_> {
         // SAFETY: the state is this thread's own, and there is nothing to drop.
         let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
         // SAFETY: as above.
-        let variables = unsafe { faults::attempt(|| scopes::of_variables(self.capture, states)) }.unwrap_or_default();
+        let variables =
+            unsafe { faults::attempt(|| scopes::of_variables(self.capture, &ring, states)) }.unwrap_or_default();
         let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {

@@ -28,15 +28,21 @@ pub unsafe fn inherited(layout: &Layout, states: [Option<u64>; 2]) -> Option<Sco
     unsafe { inherited_scope(&Straight, layout, state) }
 }
 
-/// The labels that context variables give to the calling thread, by its states.
+/// The labels that context variables and the span in one of them give to the calling thread, by its states.
 ///
 /// # Safety
 /// As for [`inherited`].
-pub unsafe fn of_variables(capture: &Capture, states: [Option<u64>; 2]) -> Pairs {
+pub unsafe fn of_variables(capture: &Capture, ring: &RingWriter, states: [Option<u64>; 2]) -> Pairs {
     let [Some(state), _] = states else { return Pairs::new() };
-    let names = capture.settings.variables();
+    let Capture { sampled, settings, .. } = capture;
     // SAFETY: as promised by the caller.
-    unsafe { capture.sampled.variables.labels(&capture.sampled, names, state) }
+    unsafe {
+        let mut labels = sampled.variables.labels(sampled, settings.variables(), state);
+        if settings.spans != 0 && sampled.spans.push(sampled, state, &mut labels) {
+            ring.header().had_span.store(1, Ordering::Relaxed);
+        }
+        labels
+    }
 }
 
 /// What a thread's samples had lately of labels that are no block's: of each the serial number, and when it was said in the

@@ -26,6 +26,8 @@ mod recursion;
 mod refusal;
 mod register;
 mod sampled;
+mod search;
+mod spans;
 mod switches;
 mod symbols;
 mod task_fields;
@@ -158,7 +160,7 @@ fn on_interpreter_start() {
     if let Some(capture) = capture::CAPTURE.get() {
         // SAFETY: the lock is held.
         unsafe { capture.sampled.find_current(&python.symbols) };
-        if capture.settings.variables().next().is_some() {
+        if capture.settings.reads_variables() {
             // SAFETY: as above.
             unsafe { labels::learn_context_variables() };
         }

@@ -5,6 +5,7 @@ use super::awaits::Awaits;
 use super::codes::Codes;
 use super::current::Current;
 use super::links::Walker;
+use super::spans::Spans;
 use super::switches::Switches;
 use super::symbols::{Symbols, TypeSymbols};
 use super::tasks::Tasks;
@@ -30,6 +31,8 @@ pub struct Sampled {
     pub tasks: Tasks,
     /// The context variables whose values are labels.
     pub variables: Variables,
+    /// The spans of OpenTelemetry.
+    pub spans: Spans,
     /// The functions of which arguments are labels.
     pub arguments: Arguments,
     /// Who awaits them.
@@ -58,6 +61,7 @@ impl Sampled {
             current: Once::new(),
             tasks: Tasks::new(symbols),
             variables: Variables::default(),
+            spans: Spans::default(),
             arguments: Arguments::new(types.map_or(0, |types| types.cell as u64)),
             awaits: types.map(Awaits::new),
             switches: Switches::new(),

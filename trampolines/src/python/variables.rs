@@ -6,6 +6,7 @@
 use super::dict;
 use super::labels::{self, Variable};
 use super::sampled::Sampled;
+use super::search::Search;
 use super::values;
 use crate::capture::memory::{Memory, Straight};
 use crate::context::Pairs;
@@ -14,16 +15,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// `ob_type`.
 const TYPE: u64 = 8;
-/// How often a variable is looked for that was not found although no module was added: once in so many samples.
-const LOOK_AGAIN: u64 = 64;
 
 /// The variables of the first interpreter of the process, as far as they were found.
 #[derive(Debug, Default)]
 pub struct Variables {
     found: [AtomicU64; MOST_VARIABLES],
-    /// How many modules there were when variables were looked for.
-    looked_at: AtomicU64,
-    looked: AtomicU64,
+    search: Search,
 }
 
 impl Variables {
@@ -62,13 +59,8 @@ impl Variables {
         }
         // SAFETY: as promised by the caller.
         unsafe {
-            let Some(modules) = sampled.tasks.modules(state) else { return };
+            let Some(modules) = self.search.modules(sampled, state) else { return };
             let module_type = sampled.tasks.module_type;
-            let count = dict::len(&Straight, modules).unwrap_or(0);
-            let is_time = self.looked.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_AGAIN);
-            if self.looked_at.swap(count, Ordering::Relaxed) == count && !is_time {
-                return;
-            }
             for (name, found) in missing {
                 let object = dict::global(&Straight, layout, modules, module_type, (name.module, name.variable));
                 let is_variable = |object: &u64| labels::is_variable(Straight.word(object.wrapping_add(TYPE)));

@@ -76,6 +76,7 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         unsaid_since: AtomicU64::new(0),
         found_arguments: AtomicU64::new(0),
         read_arguments: AtomicU64::new(0),
+        had_span: AtomicU64::new(0),
     }
 }
 

@@ -91,6 +91,8 @@ pub struct RingHeader {
     pub found_arguments: AtomicU64,
     /// Which of them have given a label to a sample.
     pub read_arguments: AtomicU64,
+    /// Whether a sample had a span, if those are asked for: 0 or 1.
+    pub had_span: AtomicU64,
 }
 
 /// A position, alone in its cache line.

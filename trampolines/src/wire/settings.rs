@@ -120,6 +120,10 @@ pub struct Settings {
     pub stubs: u32,
     /// Whether samples have the frames that await their task: 0 or 1.
     pub await_chains: u32,
+    /// Whether the current span of OpenTelemetry is a label: 0 or 1.
+    pub spans: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
     /// The context variables whose values are labels: of each the label's key, the module's name and the variable's, with a
@@ -153,8 +157,8 @@ pub struct ArgumentName<'a> {
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 48 + DIRECTORY_SIZE + VARIABLES_SIZE + ARGUMENTS_SIZE);
-    assert!(offset_of!(Settings, ring_directory) == 48);
+    assert!(size_of::<Settings>() == 56 + DIRECTORY_SIZE + VARIABLES_SIZE + ARGUMENTS_SIZE);
+    assert!(offset_of!(Settings, ring_directory) == 56);
 };
 
 impl Settings {
@@ -162,6 +166,11 @@ impl Settings {
     pub fn variables(&self) -> impl Iterator<Item = VariableName<'_>> + Clone {
         let name = |[key, module, variable]: [_; 3]| VariableName { key, module, variable };
         threes(&self.variables).map(name).take(MOST_VARIABLES)
+    }
+
+    /// Whether labels come from context variables.
+    pub fn reads_variables(&self) -> bool {
+        self.spans != 0 || self.variables().next().is_some()
     }
 
     /// The arguments of functions whose values are labels.
@@ -218,6 +227,8 @@ mod tests {
             kernel: 1,
             stubs: 0,
             await_chains: 1,
+            spans: 1,
+            reserved: 0,
             ring_directory: [0; DIRECTORY_SIZE],
             variables: [0; VARIABLES_SIZE],
             arguments: [0; ARGUMENTS_SIZE],

@@ -6,8 +6,8 @@ use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawTh
 use super::replay::Replay;
 use super::rings::Ring;
 use super::scopes::{Contexts, Scopes, ThreadContext};
+use super::sources::Sources;
 use crate::files::Mapped;
-use crate::label_argument::LabelArgument;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
 use crate::processes::Processes;
@@ -48,11 +48,8 @@ pub(super) struct Assembler {
     samples: Vec<Sample>,
     losses: Losses,
     handler_ns: Vec<u32>,
-    /// The arguments that were to be labels.
-    arguments: Vec<LabelArgument>,
-    /// Which of them are those of a function that was seen, and which have given a label, a bit each; `None` while nothing is
-    /// sampled.
-    seen_arguments: Option<[u64; 2]>,
+    /// The sources of labels.
+    sources: Sources,
     /// The CPU time of threads that were sampled and are no longer; `None` once it is not known of one of them.
     cpu_time: Option<Duration>,
     /// What was wrong, in words.
@@ -89,8 +86,8 @@ struct SampledThread {
 }
 
 impl Assembler {
-    /// Of processes that were asked for labels from these arguments.
-    pub(super) fn new(arguments: Vec<LabelArgument>) -> Assembler {
+    /// Of processes that were asked for labels from these sources.
+    pub(super) fn new(sources: Sources) -> Assembler {
         Assembler {
             processes: Processes::default(),
             published: Published::default(),
@@ -101,8 +98,7 @@ impl Assembler {
             samples: Vec::new(),
             losses: Losses::default(),
             handler_ns: Vec::new(),
-            arguments,
-            seen_arguments: None,
+            sources,
             cpu_time: Some(Duration::ZERO),
             notes: Vec::new(),
         }
@@ -177,9 +173,7 @@ impl Assembler {
         add(&mut self.losses.held_back, &header.held_back);
         add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
         add(&mut self.losses.unrecorded_scopes, &header.unrecorded_scopes);
-        let [found, read] = self.seen_arguments.get_or_insert_default();
-        *found |= header.found_arguments.load(Ordering::Relaxed);
-        *read |= header.read_arguments.load(Ordering::Relaxed);
+        self.sources.see(header);
         let other_driver = header.other_driver.load(Ordering::Relaxed);
         if other_driver > 0 {
             self.notes.push(format!(
@@ -212,21 +206,12 @@ impl Assembler {
     pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
         self.samples.sort_by_key(|sample| sample.time);
         self.losses.handler = handler_times(&mut self.handler_ns);
-        self.say_unused_arguments();
+        self.notes.extend(self.sources.unused());
         let (processes, threads) = self.processes.finish();
         let Assembler { published, codes, stacks, contexts, samples, losses, notes, .. } = self;
         let (mappings, contexts) = (published.mappings, contexts.finish());
         let recorded = Recorded { processes, threads, mappings, codes, stacks, contexts, samples, losses, notes };
         (recorded, self.cpu_time)
-    }
-
-    /// Says which arguments have given no label.
-    fn say_unused_arguments(&mut self) {
-        let Some([found, read]) = self.seen_arguments else { return };
-        for (index, argument) in self.arguments.iter().enumerate() {
-            let has = |which: u64| which >> index & 1 != 0;
-            self.notes.extend((!has(read)).then(|| argument.unused(has(found))));
-        }
     }
 
     /// The place of a process's code object in the recording. It may be referred to before it is described.

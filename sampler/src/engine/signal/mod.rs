@@ -9,16 +9,17 @@ pub(super) mod records;
 mod replay;
 pub(super) mod rings;
 pub(super) mod scopes;
+mod sources;
 
 use super::Found;
 use crate::error::Error;
-use crate::label_argument::LabelArgument;
 use crate::recorder::Recorded;
 use crate::recording::{Event, now};
 use assembler::{Assembler, Sampled};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pronk_trampolines::wire::{Mode, RingRecord};
 use rings::{Ring, RingDirectory};
+pub(super) use sources::Sources;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -41,15 +42,15 @@ pub(crate) struct Engine {
 type Read = (Recorded, Option<Duration>);
 
 impl Engine {
-    /// Starts to read the rings in a directory, of processes that were asked for labels from these arguments.
+    /// Starts to read the rings in a directory, of processes that were asked for labels from these sources.
     ///
     /// # Errors
     /// When there are no more threads or files.
-    pub(crate) fn start(rings: PathBuf, mode: Mode, arguments: Vec<LabelArgument>) -> Result<Engine, Error> {
+    pub(crate) fn start(rings: PathBuf, mode: Mode, sources: Sources) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(RingDirectory::new(rings), Assembler::new(arguments), &stopped))
+            .spawn(move || read(RingDirectory::new(rings), Assembler::new(sources), &stopped))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader })
     }
