@@ -103,14 +103,14 @@ pub struct RecordArguments {
     #[arg(long, value_name = "MODULE.NAME")]
     pub label_var: Vec<LabelVariable>,
 
-    /// Have the name and the trace id of the current span of OpenTelemetry as labels: span and trace
-    #[arg(long)]
-    pub label_otel: bool,
-
     /// Have this argument of a function, or an attribute of it (FUNCTION:ARGUMENT.ATTRIBUTE), as a label of what the function
     /// does; may be repeated
     #[arg(long, value_name = "MODULE.FUNCTION:ARGUMENT")]
     pub label_arg: Vec<LabelArgument>,
+
+    /// Have the name and the trace id of the current span of OpenTelemetry as labels: span and trace
+    #[arg(long)]
+    pub label_otel: bool,
 
     /// The command to run, and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]

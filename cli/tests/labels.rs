@@ -284,6 +284,20 @@ fn stubs_change_nothing_about_arguments() {
     check_arguments("attributes", &["--stubs", "full"]);
 }
 
+#[test]
+fn attributes_that_change_all_the_time_are_survived() {
+    on_each_version(|interpreter| {
+        let names = ["__main__.change:target.path", "class=__main__.change_class:target.path_of_class"];
+        let options: Vec<&str> = names.iter().flat_map(|name| ["--label-arg", name]).chain(["-F", "20000"]).collect();
+        let sampled = program(interpreter, "changing.py", &["0.3"]).sampled(&options);
+        assert_eq!(sampled.stdout(), "end\n", "{}", sampled.who);
+        for key in ["path", "class"] {
+            let values = samples_by(&sampled, |profile, context| labels_of(profile, context).remove(key));
+            assert!(values.keys().eq(["value"]), "{}: {key}: {values:?}", sampled.who);
+        }
+    });
+}
+
 /// What pronk says of arguments that have given no label.
 fn said_of_arguments(sampled: &Sampled) -> Vec<String> {
     text(&sampled.output.stderr).lines().filter(|line| line.contains("has given no label")).map(str::to_owned).collect()

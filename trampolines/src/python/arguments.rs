@@ -1,8 +1,11 @@
 //! Arguments of the program's functions whose values are labels: `pronk record --label-arg`.
 //!
 //! Which code objects are those of such functions is decided once for each, when it is described. A sample then asks of each
-//! frame whether its code object is one of them, and reads the frame's variables. So what a label has is what the argument
-//! is at that moment; next to no function gives its arguments other values.
+//! frame whether its code object is one of them, and reads the frame's variables.
+//!
+//! So a label has what the argument is at that moment: what the function was called with, unless it assigns to its argument. What
+//! was read for an earlier sample cannot be kept for it, as nothing in a frame tells a call from the next one of the same function,
+//! whose frame lies at the same address.
 //!
 //! # Safety
 //! In a signal handler all reads are of what another thread may change or free meanwhile: who calls has faults caught. A

@@ -3,9 +3,9 @@
 //! # Safety
 //! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
 
+use super::dict;
 use super::layout::Layout;
 use super::objects::{has_name, held_at, own_attribute, type_of};
-use super::{dict, objects};
 use crate::capture::memory::{Memory, Straight};
 
 /// `tp_flags`, `tp_dict`, `tp_descr_get` and `tp_mro` of `PyTypeObject` (Include/cpython/object.h), in all versions.
@@ -103,8 +103,6 @@ unsafe fn in_slot(object: u64, class: u64, descriptor: u64) -> Option<u64> {
 /// # Safety
 /// A fault is caught.
 pub unsafe fn follow<'a>(layout: &Layout, object: u64, path: impl IntoIterator<Item = &'a [u8]>) -> Option<u64> {
-    let is_object = objects::is_address(object);
     // SAFETY: as promised by the caller.
-    let next = |object: u64, name: &'a [u8]| unsafe { attribute(layout, object, name) };
-    path.into_iter().try_fold(object, next).filter(|_| is_object)
+    path.into_iter().try_fold(object, |object, name| unsafe { attribute(layout, object, name) })
 }
