@@ -5,7 +5,7 @@ mod selection;
 pub use selection::{Grouping, Samples, Selection};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pronk_sampler::{EngineChoice, LabelVariable};
+use pronk_sampler::{EngineChoice, LabelArgument, LabelVariable};
 use pronk_symbolizer::profile::{self, NativeFrames};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -106,6 +106,15 @@ pub struct RecordArguments {
     /// Have the value of this context variable as a label (KEY=MODULE.NAME names the label); may be repeated
     #[arg(long, value_name = "MODULE.NAME")]
     pub label_var: Vec<LabelVariable>,
+
+    /// Have this argument of a function, or an attribute of it (FUNCTION:ARGUMENT.ATTRIBUTE), as a label of what the function
+    /// does; may be repeated
+    #[arg(long, value_name = "MODULE.FUNCTION:ARGUMENT")]
+    pub label_arg: Vec<LabelArgument>,
+
+    /// Have the name and the trace id of the current span of OpenTelemetry as labels: span and trace
+    #[arg(long)]
+    pub label_otel: bool,
 
     /// The command to run, and its arguments
     #[arg(

@@ -53,6 +53,20 @@ pub enum Error {
         /// The most that there can be.
         limit: usize,
     },
+    /// More arguments of functions were to be labels than there can be.
+    #[error("{asked} arguments are to be labels: there can be {limit}, with names of 4,096 bytes together")]
+    TooManyArguments {
+        /// How many were asked for.
+        asked: usize,
+        /// The most that there can be.
+        limit: usize,
+    },
+    /// The perf engine was asked for labels from arguments.
+    #[error("--engine perf does not read the arguments of functions: use --engine signal for --label-arg")]
+    ArgumentsOfPerf,
+    /// The perf engine was asked for labels from spans.
+    #[error("--engine perf does not read the spans of OpenTelemetry: use --engine signal for --label-otel")]
+    SpansOfPerf,
     /// The perf engine was asked for labels from context variables.
     #[error("--engine perf does not read context variables: use --engine signal for --label-var")]
     VariablesOfPerf,

@@ -16,6 +16,8 @@
 //!     await_chains: false,
 //!     stubs: None,
 //!     label_variables: Vec::new(),
+//!     label_arguments: Vec::new(),
+//!     label_spans: false,
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
@@ -28,6 +30,8 @@ mod directory;
 mod engine;
 mod error;
 mod files;
+mod label_argument;
+mod label_names;
 mod label_variable;
 mod launch;
 mod limits;
@@ -46,6 +50,7 @@ mod unwind;
 
 pub use directory::SessionDirectory;
 pub use error::Error;
+pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;

@@ -4,6 +4,7 @@ use crate::attach::Prepared;
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
+use crate::label_argument::LabelArgument;
 use crate::label_variable::LabelVariable;
 use crate::launch::{Child, Environment};
 use crate::recording::{Losses, MonotonicNs, Recording, now};
@@ -37,6 +38,10 @@ pub struct Request {
     pub stubs: Option<bool>,
     /// The context variables whose values are labels of samples; needs the signal engine.
     pub label_variables: Vec<LabelVariable>,
+    /// The arguments of functions whose values are labels of samples; needs the signal engine.
+    pub label_arguments: Vec<LabelArgument>,
+    /// Whether the current span of OpenTelemetry is a label of samples; needs the signal engine.
+    pub label_spans: bool,
 }
 
 /// How to take samples.
@@ -107,6 +112,7 @@ impl Session {
         if request.stubs == Some(true) {
             return Err(Error::StubsOfProcess);
         }
+        request.stubs = Some(false);
         let plan = Plan::of(&request, &directory)?;
         let signals = Signals::catch()?;
         let prepared = Prepared::new(pid, &directory)?;

@@ -196,6 +196,8 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             duration: None,
             stubs: None,
             label_variables: Vec::new(),
+            label_arguments: Vec::new(),
+            label_spans: false,
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;

@@ -42,6 +42,8 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         mode: arguments.mode.into(),
         kernel: arguments.kernel,
         label_variables: arguments.label_var.clone(),
+        label_arguments: arguments.label_arg.clone(),
+        label_spans: arguments.label_otel,
         await_chains: arguments.await_chains,
         duration: arguments.duration,
         stubs: match arguments.stubs {

@@ -4,6 +4,7 @@ use super::signal::rings::RingDirectory;
 use super::{Engine, perf, signal};
 use crate::directory::SessionDirectory;
 use crate::error::Error;
+use crate::label_argument;
 use crate::label_variable;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
@@ -46,6 +47,8 @@ struct Signal {
     /// Why it is not driven by perf events, if it is not.
     reason: String,
     rings: Rings,
+    /// The sources of labels that are asked for.
+    sources: signal::Sources,
 }
 
 /// The directory for the rings of a session's processes.
@@ -80,6 +83,12 @@ impl Plan {
                 }
                 if !request.label_variables.is_empty() {
                     return Err(Error::VariablesOfPerf);
+                }
+                if !request.label_arguments.is_empty() {
+                    return Err(Error::ArgumentsOfPerf);
+                }
+                if request.label_spans {
+                    return Err(Error::SpansOfPerf);
                 }
                 if request.await_chains {
                     return Err(Error::AwaitChainsOfPerf);
@@ -136,8 +145,9 @@ impl Plan {
                 Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
             }
             Way::Signal(signal) => {
-                let rings = RingDirectory::new(signal.rings.path.clone(), user);
-                Engine::Signal(signal::Engine::start(rings, signal.mode)?)
+                let Signal { rings, mode, sources, .. } = signal;
+                let rings = RingDirectory::new(rings.path.clone(), user);
+                Engine::Signal(signal::Engine::start(rings, *mode, sources.clone())?)
             }
         })
     }
@@ -161,7 +171,8 @@ impl Signal {
             (_, Err(source)) if request.kernel => return Err(perf::events::refused_with_kernel(source)),
             (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
         };
-        let signal = Signal { mode: request.mode, driver, reason, rings: Rings::make(directory) };
+        let rings = Rings::make(directory);
+        let signal = Signal { mode: request.mode, driver, reason, rings, sources: signal::Sources::of(request) };
         let stubs = match request.stubs {
             None => StubsSetting::Auto,
             Some(true) => StubsSetting::Full,
@@ -199,8 +210,11 @@ fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &Se
         kernel: request.kernel.into(),
         stubs: asked.stubs as u32,
         await_chains: request.await_chains.into(),
+        spans: request.label_spans.into(),
+        reserved: 0,
         ring_directory,
         variables: label_variable::to_settings(&request.label_variables)?,
+        arguments: label_argument::to_settings(&request.label_arguments)?,
     };
     let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
     written.map_err(Error::system("write"))
@@ -256,6 +270,8 @@ mod tests {
             await_chains: true,
             stubs,
             label_variables: Vec::new(),
+            label_arguments: Vec::new(),
+            label_spans: false,
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};
@@ -264,6 +280,14 @@ mod tests {
         assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
         assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
         assert!(refused(request(Perf, 99, Mode::Cpu, false, None)).contains("--await-chains"));
+        let of_arguments = Request {
+            await_chains: false,
+            label_arguments: vec!["app.f:x".parse().unwrap()],
+            ..request(Perf, 99, Mode::Cpu, false, None)
+        };
+        assert!(refused(of_arguments).contains("--label-arg"));
+        let of_spans = Request { await_chains: false, label_spans: true, ..request(Perf, 99, Mode::Cpu, false, None) };
+        assert!(refused(of_spans).contains("--label-otel"));
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");

@@ -6,7 +6,7 @@
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `relink` has the calls of a program that runs already come by [`interpose`], [`program_action`] and [`writes`].
 //! - `stack` and `links` know what has changed since a thread's sample before.
-//! - `scopes` finds the labels of frames, and says in the ring what they are.
+//! - `scopes` finds the labels of frames, and says in the ring what they are; `arguments` those that arguments of functions give.
 //! - `task` finds the task that runs, and its name; `awaiters` knows which frames await it.
 //! - `outside` says for whom each moment is, where somebody outside takes the samples and all the others are not there.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
@@ -14,6 +14,7 @@
 //!
 //! Nothing that a handler calls takes a lock, allocates, or leaves errno changed.
 
+mod arguments;
 mod awaiters;
 mod driver;
 mod faults;
@@ -43,7 +44,6 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use driver::ThreadDriver;
-use scopes::SaidVariables;
 use thread::SampledThread;
 
 /// The signal. By default it is ignored, so that one that arrives where the handler is not, as in a program that was just
@@ -295,7 +295,6 @@ pub(crate) fn after_fork() {
     sampled.links.forget();
     sampled.anchors.forget();
     sampled.task_name = Text::new();
-    sampled.said_variables = SaidVariables::default();
     sampled.awaiters.forget();
     sampled.sequence = 0;
     sampled.retakes = 0;

@@ -3,7 +3,7 @@
 use super::awaiters::KeptAwaiters;
 use super::driver::ThreadDriver;
 use super::links::{KeptLinks, MOST_LINKS};
-use super::scopes::SaidVariables;
+use super::scopes::SaidLabels;
 use super::stack::{KEPT_SIZE, KeptStack};
 use crate::python::{Anchors, Link, TEXT_SIZE};
 use crate::stub::thread;
@@ -54,8 +54,8 @@ pub struct SampledThread {
     pub retakes: u32,
     /// The name of the task that the last sample with a task had.
     pub task_name: Text<{ LONGEST_TASK_NAME + 1 }>,
-    /// What the last sample had from context variables.
-    pub said_variables: SaidVariables,
+    /// What samples had lately from context variables and from arguments.
+    pub said_labels: SaidLabels,
     /// The frames that await the task of the last sample with an awaited task.
     pub awaiters: KeptAwaiters,
     /// Room for the texts of code objects.
@@ -121,7 +121,7 @@ impl SampledThread {
                 signals: 0,
                 retakes: 0,
                 task_name: Text::new(),
-                said_variables: SaidVariables::default(),
+                said_labels: SaidLabels::new(),
                 awaiters: KeptAwaiters::new(awaiters, awaiters.add(MOST_AWAITERS)),
                 texts: MaybeUninit::uninit(),
             });

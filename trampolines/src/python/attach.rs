@@ -86,7 +86,7 @@ fn begin(python: &'static CPython, settings: &Settings) -> Result<(), NotAttache
     unsafe {
         sampled.find_current(&python.symbols);
         sampled.tasks.interpreter_starts(&python.symbols);
-        if settings.variables().next().is_some() {
+        if settings.reads_variables() {
             labels::learn_context_variables();
         }
     }

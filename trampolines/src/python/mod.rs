@@ -1,7 +1,9 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
 mod anchors;
+mod arguments;
 mod attach;
+mod attributes;
 mod awaits;
 mod check;
 mod code_object;
@@ -25,16 +27,19 @@ mod recursion;
 mod refusal;
 mod register;
 mod sampled;
+mod search;
+mod spans;
 mod switches;
 mod symbols;
 mod task_fields;
 mod task_names;
 mod tasks;
 mod text;
+mod values;
 mod variables;
 mod version;
 
-pub use anchors::{Anchors, Known};
+pub use anchors::{Anchors, Known, may_be_left};
 pub(crate) use attach::attach;
 pub use codes::TEXT_SIZE;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
@@ -166,7 +171,7 @@ fn on_interpreter_start() {
     if let Some(capture) = capture::CAPTURE.get() {
         // SAFETY: the lock is held.
         unsafe { capture.sampled.find_current(&python.symbols) };
-        if capture.settings.variables().next().is_some() {
+        if capture.settings.reads_variables() {
             // SAFETY: as above.
             unsafe { labels::learn_context_variables() };
         }

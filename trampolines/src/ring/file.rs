@@ -85,6 +85,9 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         unrecorded_scopes: AtomicU64::new(0),
         unsaid_since: AtomicU64::new(0),
         heartbeat: AtomicU64::new(0),
+        found_arguments: AtomicU64::new(0),
+        read_arguments: AtomicU64::new(0),
+        had_span: AtomicU64::new(0),
     }
 }
 

@@ -27,8 +27,8 @@ pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, 
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};
 pub use settings::{
-    DIRECTORY_SIZE, Driver, MOST_VARIABLES, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
-    StubsSetting, VARIABLES_SIZE, VariableName,
+    ARGUMENTS_SIZE, ArgumentName, DIRECTORY_SIZE, Driver, MOST_ARGUMENTS, MOST_VARIABLES, Mode, SETTINGS_FILE,
+    SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting, VARIABLES_SIZE, VariableName,
 };
 pub use token::{ParseTokenError, Token};
 

@@ -6,6 +6,7 @@ use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawTh
 use super::replay::Replay;
 use super::rings::Ring;
 use super::scopes::{Contexts, Scopes, ThreadContext};
+use super::sources::Sources;
 use crate::files::Mapped;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
@@ -47,6 +48,8 @@ pub(super) struct Assembler {
     samples: Vec<Sample>,
     losses: Losses,
     handler_ns: Vec<u32>,
+    /// The sources of labels.
+    sources: Sources,
     /// The CPU time of threads that were sampled and are no longer; `None` once it is not known of one of them.
     cpu_time: Option<Duration>,
     /// What was wrong, in words.
@@ -83,7 +86,8 @@ struct SampledThread {
 }
 
 impl Assembler {
-    pub(super) fn new() -> Assembler {
+    /// Of processes that were asked for labels from these sources.
+    pub(super) fn new(sources: Sources) -> Assembler {
         Assembler {
             processes: Processes::default(),
             published: Published::default(),
@@ -94,6 +98,7 @@ impl Assembler {
             samples: Vec::new(),
             losses: Losses::default(),
             handler_ns: Vec::new(),
+            sources,
             cpu_time: Some(Duration::ZERO),
             notes: Vec::new(),
         }
@@ -168,6 +173,7 @@ impl Assembler {
         add(&mut self.losses.held_back, &header.held_back);
         add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
         add(&mut self.losses.unrecorded_scopes, &header.unrecorded_scopes);
+        self.sources.see(header);
         let other_driver = header.other_driver.load(Ordering::Relaxed);
         if other_driver > 0 {
             self.notes.push(format!(
@@ -200,6 +206,7 @@ impl Assembler {
     pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
         self.samples.sort_by_key(|sample| sample.time);
         self.losses.handler = handler_times(&mut self.handler_ns);
+        self.notes.extend(self.sources.unused());
         let (processes, threads) = self.processes.finish();
         let Assembler { published, codes, stacks, contexts, samples, losses, notes, .. } = self;
         let (mappings, contexts) = (published.mappings, contexts.finish());

@@ -9,6 +9,7 @@ pub(super) mod records;
 mod replay;
 pub(super) mod rings;
 pub(super) mod scopes;
+mod sources;
 
 use super::Found;
 use crate::error::Error;
@@ -18,6 +19,7 @@ use assembler::{Assembler, Sampled};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pronk_trampolines::wire::{Mode, RingRecord};
 use rings::{Ring, RingDirectory};
+pub(super) use sources::Sources;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
@@ -39,15 +41,15 @@ pub(crate) struct Engine {
 type Read = (Recorded, Option<Duration>);
 
 impl Engine {
-    /// Starts to read the rings in a directory.
+    /// Starts to read the rings in a directory, of processes that were asked for labels from these sources.
     ///
     /// # Errors
     /// When there are no more threads or files.
-    pub(in crate::engine) fn start(rings: RingDirectory, mode: Mode) -> Result<Engine, Error> {
+    pub(in crate::engine) fn start(rings: RingDirectory, mode: Mode, sources: Sources) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(rings, &stopped))
+            .spawn(move || read(rings, Assembler::new(sources), &stopped))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader })
     }
@@ -76,8 +78,7 @@ struct Open {
 }
 
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
-    let mut assembler = Assembler::new();
+fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeReader) -> Read {
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
     loop {
