@@ -78,7 +78,8 @@ impl Running {
         let handled = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
         // The C library's own two, which it handles from the first thread on that it makes (nptl(7)).
         let handled = u64::from_str_radix(handled, 16).unwrap() & !(0b11 << 31);
-        let ours = |line: &&str| [".ring", "/control", "pronk-stubs", "pronk-hook"].iter().any(|name| line.contains(name));
+        let ours =
+            |line: &&str| [".ring", "/control", "pronk-stubs", "pronk-hook"].iter().any(|name| line.contains(name));
         let maps = file("maps");
         Traces {
             handled,

@@ -128,12 +128,11 @@ fn start_thread() -> Result<(), Refused> {
 
 /// The functions that calls are led to: the same that stand before the C library's where the agent is loaded first.
 fn replacements() -> [Replacement; 4] {
-    let one = |name, ours| Replacement { name, ours };
     [
-        one(c"pthread_create", interpose::pthread_create as *const () as usize),
-        one(c"sigaction", program_action::sigaction as *const () as usize),
-        one(c"signal", program_action::signal as *const () as usize),
-        one(c"write", writes::write as *const () as usize),
+        Replacement::new(c"pthread_create", interpose::pthread_create as *const () as usize),
+        Replacement::new(c"sigaction", program_action::sigaction as *const () as usize),
+        Replacement::new(c"signal", program_action::signal as *const () as usize),
+        Replacement::new(c"write", writes::write as *const () as usize),
     ]
 }
 

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn a_status_is_read() {
         let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nTracerPid:\t4294967295\nSigCgt:\t0000000000000003\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
-        let expected = Status { handled: 3, state: 't', thread_group: Some(7), tracer: Some(u32::MAX), owner: Some((2, 6)) };
+        let expected =
+            Status { handled: 3, state: 't', thread_group: Some(7), tracer: Some(u32::MAX), owner: Some((2, 6)) };
         assert!(expected.handles(2) && !expected.handles(3));
         assert_eq!(Status::parse(text), expected);
         assert_eq!(Status::parse("").state, '?');

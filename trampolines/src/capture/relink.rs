@@ -17,10 +17,19 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// A function of the C library's, and ours that stands before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Replacement {
-    /// Its name.
-    pub name: &'static CStr,
+    name: &'static CStr,
+    /// Its address, looked up beforehand: who looks for a symbol while files are looked at waits for whoever loads a file, and
+    /// that one waits for this one. 0 where there is none.
+    real: usize,
     /// The address of ours.
-    pub ours: usize,
+    ours: usize,
+}
+
+impl Replacement {
+    /// Of the function with a name, by ours at an address.
+    pub fn new(name: &'static CStr, ours: usize) -> Replacement {
+        Replacement { name, real: sys::next_symbol(name).map_or(0, |symbol| symbol.as_ptr() as usize), ours }
+    }
 }
 
 /// An entry of the dynamic section (`Elf64_Dyn`).
@@ -106,12 +115,9 @@ unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, walk: *mu
             let read_only = find(libc::PT_GNU_RELRO).unwrap_or(0..0);
             tables.each(|name, word| {
                 let change = |replacements: &[Replacement], back: bool| {
-                    let Some(one) = replacements.iter().find(|one| one.name == name) else { return };
-                    let real = sys::next_symbol(one.name).map_or(0, |symbol| symbol.as_ptr() as usize);
-                    let (from, to) = if back { (Some(one.ours), real) } else { (None, one.ours) };
-                    if to != 0 && real != 0 {
-                        store(word, from, to, read_only.contains(&(word as usize)));
-                    }
+                    let Some(one) = replacements.iter().find(|one| one.name == name && one.real != 0) else { return };
+                    let (from, to) = if back { (Some(one.ours), one.real) } else { (None, one.ours) };
+                    store(word, from, to, read_only.contains(&(word as usize)));
                 };
                 match walk.task {
                     Task::Lead(replacements) => change(replacements, false),
@@ -230,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_calls_of_loaded_files_are_found() {
-        struct Found(bool);
+        struct Found(bool, usize);
         unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, found: *mut c_void) -> c_int {
             // SAFETY: the linker passes valid information, and `found` is the one below.
             unsafe {
@@ -240,15 +246,15 @@ mod tests {
                 let base = info.dlpi_addr as usize;
                 let start = dynamic.map(|dynamic| base.wrapping_add(dynamic.p_vaddr as usize));
                 if let Some(tables) = start.and_then(|start| Tables::read(base, start)) {
-                    let real = sys::symbol(c"pthread_create").map_or(0, |symbol| symbol.as_ptr() as usize);
                     tables.each(|name, word| {
-                        found.0 |= name == c"pthread_create" && (*word).load(Ordering::Relaxed) == real;
+                        found.0 |= name == c"pthread_create" && (*word).load(Ordering::Relaxed) == found.1;
                     });
                 }
                 0
             }
         }
-        let mut found = Found(false);
+        let real = sys::symbol(c"pthread_create").map_or(0, |symbol| symbol.as_ptr() as usize);
+        let mut found = Found(false, real);
         // SAFETY: the callback keeps to what it is passed.
         unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
         assert!(found.0, "the standard library starts threads");
