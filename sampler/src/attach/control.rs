@@ -57,8 +57,11 @@ impl ControlPage {
     /// The page, unless its file was cut off.
     fn control(&self) -> Option<&Control> {
         let is_whole = self.file.metadata().is_ok_and(|metadata| metadata.len() >= size_of::<Control>() as u64);
+        if !is_whole {
+            return None;
+        }
         // SAFETY: the page is mapped as long as this value lives, and its fields are atomics.
-        is_whole.then(|| unsafe { self.page.as_ref() })
+        Some(unsafe { self.page.as_ref() })
     }
 
     /// What became of the session in the process; `None` where it says what there is not.

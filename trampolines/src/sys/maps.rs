@@ -23,8 +23,8 @@ pub fn each_executable_mapping(mut hand_over: impl FnMut(&[u8])) {
 pub fn region_of(address: usize) -> Option<(usize, usize)> {
     let mut found = None;
     let _ = read_maps(|lines| {
-        let ranges = lines.split(|byte| *byte == b'\n').filter_map(range_of);
-        found = found.or_else(|| ranges.filter(|(low, high)| (*low..*high).contains(&address)).last());
+        let mut ranges = lines.split(|byte| *byte == b'\n').filter_map(range_of);
+        found = found.or_else(|| ranges.find(|(low, high)| (*low..*high).contains(&address)));
     });
     found
 }
