@@ -179,6 +179,19 @@ pub enum Error {
         /// How long that was waited for.
         waited: Duration,
     },
+    /// There is no CPython in the process.
+    #[error(
+        "process {0} is not CPython, or not one that exports its symbols: none of the files that it has mapped has them"
+    )]
+    NotPython(u32),
+    /// The interpreter of the process is one that cannot be read.
+    #[error("process {pid} cannot be read: {why}")]
+    Unreadable {
+        /// The process.
+        pid: u32,
+        /// Why, in words.
+        why: String,
+    },
     /// Another call into the system failed.
     #[error("{call} failed: {source}{}", advice(.source))]
     System {

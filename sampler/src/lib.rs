@@ -24,6 +24,7 @@
 //! ```
 
 mod directory;
+mod dump;
 mod engine;
 mod error;
 mod files;
@@ -43,6 +44,7 @@ mod target;
 mod unwind;
 
 pub use directory::SessionDirectory;
+pub use dump::{Dump, DumpRequest, DumpedTask, DumpedThread, Variable, Waiting, WaitsFor, dump};
 pub use error::Error;
 pub use label_variable::{LabelVariable, NotAVariable};
 pub use permissions::{Answer, Permissions, probe};

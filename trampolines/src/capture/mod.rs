@@ -18,7 +18,7 @@ mod faults;
 mod handler;
 pub mod interpose;
 mod links;
-pub(crate) mod memory;
+pub mod memory;
 pub(crate) mod outside;
 mod pace;
 pub mod program_action;

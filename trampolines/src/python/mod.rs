@@ -1,24 +1,25 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
 mod anchors;
-mod awaits;
+pub mod awaits;
 mod check;
 mod code_object;
 mod codes;
 mod coroutines;
 mod current;
 mod definitions;
-mod dict;
+pub mod dict;
+mod frame_module;
 mod hook;
 mod hook_code;
 mod inittab;
-mod int;
+pub mod int;
 mod interpreters;
 mod labels;
-mod layout;
+pub mod layout;
 mod links;
 mod methods;
-mod objects;
+pub mod objects;
 mod perf_support;
 mod recursion;
 mod refusal;
@@ -29,12 +30,13 @@ mod symbols;
 mod task_fields;
 mod task_names;
 mod tasks;
-mod text;
+pub mod text;
 mod variables;
 mod version;
 
 pub use anchors::{Anchors, Known};
 pub use codes::TEXT_SIZE;
+pub use frame_module::module_of_frame;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
 pub(crate) use labels::{SCOPES, inherited_scope};
 pub use layout::Layout;
