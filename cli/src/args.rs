@@ -24,8 +24,8 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run a command and profile it, with all the processes and threads that it starts
-    #[command(override_usage = "pronk record [OPTIONS] -- COMMAND [ARG]...", after_help = RECORD_HELP)]
+    /// Profile a command, with all the processes and threads that it starts, or a process that runs
+    #[command(override_usage = "pronk record [OPTIONS] -- COMMAND [ARG]...\n       pronk record [OPTIONS] --pid PID", after_help = RECORD_HELP)]
     Record(RecordArguments),
     /// Print the functions of a profile, with their own samples and those of what they called
     Report(ReportArguments),
@@ -67,6 +67,10 @@ pub struct RecordArguments {
     #[arg(long, value_enum, default_value_t = Mode::Cpu)]
     pub mode: Mode,
 
+    /// Profile this process, which runs already, until Ctrl-C, or as long as --duration says
+    #[arg(short, long, value_name = "PID", conflicts_with = "command", value_parser = pid)]
+    pub pid: Option<u32>,
+
     /// Stop sampling after this time; the command goes on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
@@ -104,7 +108,12 @@ pub struct RecordArguments {
     pub label_var: Vec<LabelVariable>,
 
     /// The command to run, and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present = "pid",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -298,6 +307,11 @@ fn frequency(text: &str) -> Result<u32, String> {
 
 /// The longest duration: ten years, which every clock here can count.
 const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|pid| (1..=i32::MAX as u32).contains(pid));
+    pid.ok_or_else(|| "a process is named by its number, as `ps` shows it".to_owned())
+}
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {

@@ -135,6 +135,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A process that runs was to be profiled by the perf engine.
+    #[error("--engine perf does not attach to a process that runs: use --engine signal, or start it under pronk")]
+    PerfAttach,
+    /// A process that runs was to have stubs.
+    #[error("--stubs full does not go with --pid: samples of a process that runs are taken without stubs")]
+    StubsOfProcess,
     /// There is no such process.
     #[error("there is no process {0}, or it has ended: check the number with `ps`")]
     NoProcess(u32),
@@ -165,9 +171,63 @@ pub enum Error {
         /// The process that traces it.
         tracer: u32,
     },
+    /// Another profiler attaches to the process.
+    #[error("another pronk is attaching to process {0}: try again when it has")]
+    OtherAttaches(u32),
     /// The process is stopped by job control.
     #[error("process {0} is stopped: let it go on first, with `kill -CONT {0}`")]
     ProcessStopped(u32),
+    /// There is no interpreter in the process.
+    #[error(
+        "process {0} is not CPython, or does not export what pronk needs of it: attach to a process of Python 3.9 to 3.15"
+    )]
+    NotPython(u32),
+    /// The process uses another C library.
+    #[error("process {0} uses the C library musl, in which pronk's agent cannot be loaded; it needs glibc")]
+    Musl(u32),
+    /// The process cannot load libraries.
+    #[error("process {0} has no dlopen: it is linked statically, and cannot load pronk's agent")]
+    NoLoader(u32),
+    /// There is no padding in the process's code.
+    #[error(
+        "process {0} has no room in its code for the call of the agent: start it with `pronk record -- COMMAND` instead"
+    )]
+    NoPlace(u32),
+    /// The library could not be loaded.
+    #[error("process {pid} cannot load pronk's agent: {reason}")]
+    AgentNotLoaded {
+        /// The process.
+        pid: u32,
+        /// What its dynamic linker said.
+        reason: String,
+    },
+    /// The agent does not take part.
+    #[error("process {pid} cannot be profiled: {reason}")]
+    AgentRefused {
+        /// The process.
+        pid: u32,
+        /// What the agent said.
+        reason: String,
+    },
+    /// The call was not made in time.
+    #[error("process {pid} has not answered in {} s; if it is frozen, let it go on, and try again", .waited.as_secs())]
+    NoAnswer {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
+    /// The interpreter's lock was not given up.
+    #[error(
+        "process {pid} has not given up the interpreter's lock in {} s: code in C keeps it; see where with \
+         `pronk dump --pid {pid} --native`", .waited.as_secs()
+    )]
+    NoLock {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
     /// No thread came to a place where it can be given something to do.
     #[error(
         "no thread of process {pid} came to a place in {} s where it can load a library; it runs on as before: try again",

@@ -23,6 +23,7 @@
 //! # Ok::<(), pronk_sampler::Error>(())
 //! ```
 
+mod attach;
 mod directory;
 mod dump;
 mod engine;
@@ -40,6 +41,7 @@ mod recorder;
 pub mod recording;
 mod session;
 mod signals;
+mod subject;
 mod target;
 mod unwind;
 

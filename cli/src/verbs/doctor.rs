@@ -199,7 +199,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;
-        Ok((session.wait()?, session.engine()))
+        Ok((session.wait()?.unwrap_or_default(), session.engine()))
     };
     match attempt() {
         Ok((status, words)) if status.success() => Ok(words),

@@ -47,7 +47,10 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
             Stubs::Auto | Stubs::Windowed => None,
         },
     };
-    let mut session = Session::start(request, directory)?;
+    let mut session = match arguments.pid {
+        Some(pid) => attach(request, pid, directory)?,
+        None => Session::start(request, directory)?,
+    };
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
@@ -59,7 +62,16 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         Err(error) => say!("there is no profile: {error}"),
     }
     let status = session.wait().context("the command ran, and how it ended is not known")?;
-    Ok(Ending::LikeProgram(status))
+    Ok(status.map_or(Ending::Status(0), Ending::LikeProgram))
+}
+
+/// Attaches to a process, and says so: it may be long until there is more to say.
+fn attach(request: Request, pid: u32, directory: SessionDirectory) -> Result<Session> {
+    let until = if request.duration.is_some() { "" } else { "; Ctrl-C ends that" };
+    let session = Session::attach(request, pid, directory)?;
+    let pause = session.pause().unwrap_or_default().as_secs_f64() * 1e3;
+    say!("process {pid} is being sampled{until}; one thread of it was stopped for {pause:.2} ms");
+    Ok(session)
 }
 
 /// Makes the profile, writes it, and says what is in it.
@@ -69,7 +81,7 @@ fn finish(arguments: &RecordArguments, by: Option<By>, recording: &Recording, se
     let drawn = along.as_ref().unwrap_or(&profile);
     let view = View::new(drawn, &ViewOptions { lines: arguments.lines, by, ..ViewOptions::default() });
     let files = write(&profile, drawn, &view, outputs);
-    if recording.exit.is_none() {
+    if recording.exit.is_none() && arguments.pid.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");
     }
     say!("{}", summary::of(&profile, &view, &files));
@@ -138,7 +150,7 @@ fn meta(arguments: &RecordArguments, recording: &Recording, session: &Session) -
     };
     Meta {
         pronk_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: arguments.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: session.command().iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         started_at_unix: recording.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         duration_ns: recording.ended.0.saturating_sub(recording.started.0),
         frequency: recording.frequency,

@@ -1,7 +1,7 @@
 //! The ELF files that a process has mapped, and the symbols that they export.
 
 use super::Target;
-use object::elf::{EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, SHN_UNDEF, STT_FUNC, STT_OBJECT};
+use object::elf::{EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF, STT_FUNC, STT_OBJECT};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, ReadCache, SymbolFlags, SymbolSection};
 use std::collections::BTreeMap;
@@ -61,13 +61,6 @@ pub(crate) struct Symbol {
     pub(crate) size: u64,
 }
 
-impl Symbol {
-    /// The addresses that it covers.
-    pub(crate) fn range(self) -> Range<u64> {
-        self.address..self.address.saturating_add(self.size)
-    }
-}
-
 /// The files that a process runs code of, in the order of their addresses.
 pub(crate) fn loaded_files(target: &Target) -> Vec<LoadedFile> {
     let mut files: BTreeMap<(u64, PathBuf), LoadedFile> = BTreeMap::new();
@@ -89,6 +82,26 @@ impl LoadedFile {
     /// The last part of the path.
     pub(crate) fn name(&self) -> &str {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// The same, but for the file itself, which is at another path.
+    pub(crate) fn at(&self, path: &Path) -> LoadedFile {
+        LoadedFile { path: self.path.clone(), code: self.code.clone(), places: [path.to_owned(), path.to_owned()] }
+    }
+
+    /// The address behind the last of its code; what follows in the same page is padding.
+    pub(crate) fn end_of_code(&self) -> Option<u64> {
+        let data = ReadCache::new(self.open()?);
+        let elf = ElfFile64::<LittleEndian, _>::parse(&data).ok()?;
+        let bias = self.bias(&elf)?;
+        let code = elf
+            .elf_program_headers()
+            .iter()
+            .filter(|segment| segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0);
+        let end = |segment: &ProgramHeader64<LittleEndian>| {
+            segment.p_vaddr(LittleEndian).checked_add(segment.p_memsz(LittleEndian))
+        };
+        code.filter_map(end).max().map(|end| end.wrapping_add(bias))
     }
 
     /// Opens the file.

@@ -8,10 +8,13 @@ pub(crate) mod python;
 pub(crate) mod stop;
 
 use crate::error::Error;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A running process, by its memory: another one that gets its id later is not taken for it.
 #[derive(Debug)]
@@ -41,6 +44,24 @@ impl Target {
             Some(group) if group != pid => Err(Error::ThreadOf { tid: pid, pid: group }),
             _ if status.state == 'Z' || status.state == 'X' => Err(Error::NoProcess(pid)),
             _ => Ok(Target { pid, memory }),
+        }
+    }
+
+    /// Keeps other profilers that attach from doing so at the same time; waits for them as long as said.
+    ///
+    /// # Errors
+    /// When they take longer.
+    pub(crate) fn claim(&self, patience: Duration) -> Result<Flock<File>, Error> {
+        let deadline = Instant::now() + patience;
+        let mut file = self.memory.try_clone().map_err(Error::system("dup"))?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((again, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file = again,
+                Err((_, Errno::EWOULDBLOCK)) => return Err(Error::OtherAttaches(self.pid)),
+                Err((_, errno)) => return Err(Error::System { call: "flock", source: errno.into() }),
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

@@ -6,11 +6,12 @@
 
 use super::driver::{TICK, WOKEN};
 use super::faults::{self, FAULTS};
+use super::members::{self, Message};
 use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
 use super::task::{self, RunningTask};
 use super::thread::SampledThread;
-use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
+use super::{CAPTURE, Capture, SIGNAL, is_wanted, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
 use crate::context::{Pairs, ScopeNumber};
 use crate::python::{End, Link, Sampled, Walked};
@@ -46,11 +47,23 @@ pub fn install() -> Result<(), Refused> {
     }
 }
 
+/// Removes the handler: no thread is sampled any more.
+pub fn remove() {
+    program_action::remove(SIGNAL, handle as *const () as usize);
+    faults::remove();
+}
+
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes valid information.
-    if unsafe { !is_ours(&*info) } {
+    match unsafe { meaning_of(&*info) } {
+        Some(Meaning::Sample) => {}
+        Some(Meaning::Member(message)) => {
+            // SAFETY: the kernel passes the context of what was interrupted.
+            let [_, _, _, _, _, _, _, _, pointer, ..] = unsafe { registers_of(&*context.cast::<libc::ucontext_t>()) };
+            return members::receive(message, pointer as usize);
+        }
         // SAFETY: the arguments are those that the kernel has for the program's handler.
-        return unsafe { program_action::forward(signal, info, context) };
+        None => return unsafe { program_action::forward(signal, info, context) },
     }
     let _errno = KeepErrno::new();
     let (Some(thread), Some(capture)) = (SampledThread::of_this_thread(), CAPTURE.get()) else { return };
@@ -67,15 +80,25 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     Handler { capture, thread, registers }.run();
 }
 
-/// Whether a signal comes from a driver of ours: a timer with one of our values, or a perf event, which has a code that the
-/// signal has in no other way (`send_sigio_to_task` of fs/fcntl.c, Linux 6.1).
-fn is_ours(info: &libc::siginfo_t) -> bool {
+/// What a signal of ours means.
+enum Meaning {
+    /// A driver has sent it.
+    Sample,
+    /// It tells the thread to join the session, or to leave it.
+    Member(Message),
+}
+
+/// What a signal means: one of a driver of ours comes from a timer with one of our values, or from a perf event, which has a
+/// code that the signal has in no other way (`send_sigio_to_task` of fs/fcntl.c, Linux 6.1).
+fn meaning_of(info: &libc::siginfo_t) -> Option<Meaning> {
     const POLL_IN: i32 = 1;
     const POLL_HUP: i32 = 6;
+    // SAFETY: signals of timers have a value, and queued ones have a sender and a value (sigaction(2)).
+    let (value, sender) = unsafe { (info.si_value().sival_ptr as usize, info.si_pid()) };
     match info.si_code {
-        // SAFETY: signals of timers have a value.
-        libc::SI_TIMER => matches!(unsafe { info.si_value() }.sival_ptr as usize, TICK | WOKEN),
-        code => (POLL_IN..=POLL_HUP).contains(&code),
+        libc::SI_TIMER => matches!(value, TICK | WOKEN).then_some(Meaning::Sample),
+        libc::SI_QUEUE if sender.cast_unsigned() == sys::process_id() => Message::parse(value).map(Meaning::Member),
+        code => (POLL_IN..=POLL_HUP).contains(&code).then_some(Meaning::Sample),
     }
 }
 
@@ -161,7 +184,7 @@ impl Handler<'_> {
         let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
         let Due::Sample(periods) = due else { return };
         // Where nobody wants samples any more, or there is no place for them, none are taken.
-        let Some(ring) = own_ring(self.capture).filter(|ring| ring.header().stop.load(Ordering::Relaxed) == 0) else {
+        let Some(ring) = own_ring(self.capture).filter(|ring| is_wanted(ring, started_ns)) else {
             self.thread.stop_driver();
             return;
         };

@@ -28,6 +28,10 @@ pub struct SampledThread {
     pub is_main: bool,
     /// The process that it belongs to, as [`sys::fork_generation`] has it.
     pub generation: u32,
+    /// The session that it is part of: a number that each session of a process has of its own.
+    pub session: u32,
+    /// Its place among those that ran already when the session began; [`super::members::NOBODY`] if it has none.
+    pub member: u32,
     /// What brings its signals; `None` once it has ended.
     pub driver: Option<ThreadDriver>,
     /// When and how often.
@@ -104,6 +108,8 @@ impl SampledThread {
                 tid: 0,
                 is_main: false,
                 generation: 0,
+                session: 0,
+                member: super::members::NOBODY,
                 driver: None,
                 pace: Pace::default(),
                 stack_bounds: (0, 0),

@@ -1,6 +1,7 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
 mod anchors;
+mod attach;
 pub mod awaits;
 mod check;
 mod code_object;
@@ -35,6 +36,7 @@ mod variables;
 mod version;
 
 pub use anchors::{Anchors, Known};
+pub(crate) use attach::attach;
 pub use codes::TEXT_SIZE;
 pub use frame_module::module_of_frame;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
@@ -50,7 +52,7 @@ pub use version::{SUPPORTED, Version};
 use crate::capture;
 use crate::functions::{Functions, session_of_environment};
 use crate::lock::Once;
-use crate::sys::{self, KeepErrno, PathText};
+use crate::sys::{self, KeepErrno, PathText, Refused};
 use crate::wire::{Driver, Status, StubsSetting};
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
@@ -95,7 +97,7 @@ pub fn start() {
         Ok(python) => {
             if let Some(settings) = settings {
                 // Without memory or timers the program runs as if there were no session.
-                let sampled = Sampled::new(&python.symbols, python.layout, version.hex());
+                let sampled = sampled_of(&python);
                 if let Ok(sampled) = &sampled {
                     labels::prepare(&python.symbols, sampled.walker, version.minor);
                 }
@@ -115,6 +117,15 @@ pub fn start() {
         }
         Err(why) => refuse(&session, version, why),
     }
+}
+
+/// What samples need to know of the interpreter of this process, found out once.
+fn sampled_of(python: &CPython) -> Result<&'static Sampled, Refused> {
+    static SAMPLED: Once<Sampled> = Once::new();
+    if SAMPLED.get().is_none() {
+        SAMPLED.set(Sampled::new(&python.symbols, python.layout, python.version.hex())?);
+    }
+    SAMPLED.get().ok_or(Refused { what: "begin", errno: libc::EAGAIN })
 }
 
 /// The version of the CPython in this process, if there is one.

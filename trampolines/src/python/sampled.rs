@@ -61,6 +61,12 @@ impl Sampled {
         })
     }
 
+    /// Forgets what belongs to a session: a new one begins.
+    pub fn forget(&self) {
+        self.codes.clear();
+        self.variables.forget();
+    }
+
     /// Finds out where a thread's state is; until then no thread has one.
     ///
     /// # Safety

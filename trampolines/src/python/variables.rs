@@ -31,6 +31,11 @@ pub struct Variables {
 }
 
 impl Variables {
+    /// Forgets which were found.
+    pub fn forget(&self) {
+        self.found.iter().chain([&self.looked_at, &self.looked]).for_each(|number| number.store(0, Ordering::Relaxed));
+    }
+
     /// The labels that the variables give to a thread, by its state.
     ///
     /// # Safety

@@ -5,6 +5,7 @@
 //! that holds its stubs is a memfd called `pronk-stubs-<token>`, so whoever sees the mapping (in `/proc/PID/maps` or
 //! as an event of the kernel's) knows which registry names its addresses, whatever pid namespace the process is in.
 
+mod control;
 mod moments;
 mod registry;
 mod ring;
@@ -12,6 +13,10 @@ mod sample;
 mod settings;
 mod token;
 
+pub use control::{
+    ATTACH_FUNCTION, AttachState, CONTROL_FILE, CONTROL_MAGIC, CONTROL_VERSION, Control, GO_ON, LEAVE, LONGEST_REASON,
+    LONGEST_SILENCE_MS, REASON_FILE,
+};
 pub use moments::{
     AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,
     TaskRecord,

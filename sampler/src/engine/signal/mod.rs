@@ -141,6 +141,7 @@ fn end(open: &mut Open, assembler: &mut Assembler, is_over: bool) {
 /// read on.
 fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>) -> bool {
     open.ring.guard();
+    open.ring.beat();
     let mut left = open.ring.unread();
     while left > 0 {
         match open.ring.read(contents) {

@@ -93,6 +93,11 @@ impl Ring {
         self.header().stop.store(1, Ordering::Relaxed);
     }
 
+    /// Says that the profiler lives.
+    pub(in crate::engine) fn beat(&self) {
+        self.header().heartbeat.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// If the file was cut off, puts empty memory of this process's in its place, where nothing can be read that is valid.
     pub(in crate::engine) fn guard(&mut self) {
         // A file that was removed is as it was.
