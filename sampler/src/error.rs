@@ -179,7 +179,7 @@ pub enum Error {
     ProcessStopped(u32),
     /// There is no interpreter in the process.
     #[error(
-        "process {0} is not CPython, or does not export what pronk needs of it: attach to a process of Python 3.9 to 3.15"
+        "process {0} is not CPython, or does not export what pronk needs of it: give the id of a process of Python 3.9 to 3.15"
     )]
     NotPython(u32),
     /// The process uses another C library.
@@ -239,11 +239,6 @@ pub enum Error {
         /// How long that was waited for.
         waited: Duration,
     },
-    /// There is no CPython in the process.
-    #[error(
-        "process {0} is not CPython, or not one that exports its symbols: none of the files that it has mapped has them"
-    )]
-    NotPython(u32),
     /// The interpreter of the process is one that cannot be read.
     #[error("process {pid} cannot be read: {why}")]
     Unreadable {
