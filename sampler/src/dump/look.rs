@@ -14,6 +14,7 @@ use crate::target::python::snapshot::Snapshot;
 use crate::target::python::tasks::Task;
 use crate::target::python::threads::{MOST_LINKS, ThreadState};
 use crate::unwind::merge;
+use pronk_trampolines::python::layout::Border;
 use pronk_trampolines::python::{End, Link};
 use pronk_trampolines::wire::NO_INSTRUCTION;
 use std::collections::HashMap;
@@ -65,8 +66,9 @@ pub(super) fn look(target: &Target, python: &Python, request: &DumpRequest) -> R
     let mut notes = Vec::new();
     let mut pauses = request.pause;
     for attempt in 1.. {
-        // Before it is stopped: then the kernel says that of all threads.
-        let threads = kernel::threads(target);
+        // Before it is stopped: what its threads do then is to be seen, and what takes long is done.
+        let (threads, copier) = (kernel::threads(target), Copier::new(target));
+        let (snapshot, room) = (Snapshot::new(target), vec![Link::default(); MOST_LINKS]);
         let paused = match pauses.then(|| Paused::new(target)).transpose() {
             Ok(paused) => paused,
             Err(why) => {
@@ -75,9 +77,8 @@ pub(super) fn look(target: &Target, python: &Python, request: &DumpRequest) -> R
                 None
             }
         };
-        let (snapshot, copier) = (Snapshot::new(target), Copier::new(target));
         let look = Look { python, request, snapshot, paused, copier, variables_left: MOST_OF_ALL_WITH_VARIABLES };
-        let (mut found, is_torn) = look.all(&threads);
+        let (mut found, is_torn) = look.all(&threads, room);
         if !is_torn || attempt == ATTEMPTS {
             found.notes.splice(0..0, notes);
             return Ok(found);
@@ -120,8 +121,7 @@ struct Known {
 
 impl Look<'_> {
     /// All that is to be found, and whether a thread was just changing its frames.
-    fn all(mut self, kernel_threads: &[KernelThread]) -> (Found, bool) {
-        let mut room = vec![Link::default(); MOST_LINKS];
+    fn all(mut self, kernel_threads: &[KernelThread], mut room: Vec<Link>) -> (Found, bool) {
         let mut codes = Codes::default();
         let places = self.places(kernel_threads);
         let mut known: HashMap<Option<u32>, Known> = HashMap::new();
@@ -265,12 +265,15 @@ impl Look<'_> {
 
     /// What links are in a recording.
     fn recorded<'l>(&self, links: impl Iterator<Item = &'l Link>, codes: &mut Codes) -> Vec<merge::Link> {
-        let mut recorded = |link: &Link| merge::Link {
+        let mut recorded = |link: &'l Link| merge::Link {
             code: (link.code != 0).then(|| codes.id(self.python, &self.snapshot, link)),
             instruction: Some(link.instruction).filter(|instruction| *instruction != NO_INSTRUCTION),
             address: if link.code == 0 { link.address } else { 0 },
         };
-        links.map(|link| recorded(link)).collect()
+        match self.python.layout.links.border {
+            Border::Everywhere => links.flat_map(|link| [merge::Link::BORDER, recorded(link)]).collect(),
+            Border::Flag(_) | Border::Frame(_) => links.map(recorded).collect(),
+        }
     }
 }
 

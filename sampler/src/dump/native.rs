@@ -47,12 +47,14 @@ impl<'a> Copier<'a> {
         let (registers, general) = registers_of(thread)?;
         let holds = |region: &&Region| region.range.contains(&registers.sp);
         let end = self.regions.iter().find(holds).map_or(registers.sp, |region| region.range.end);
-        let size = (end - registers.sp).min(MOST_OF_STACK).min(self.left);
+        let mut size = (end - registers.sp).min(MOST_OF_STACK).min(self.left);
         let mut stack = vec![0; usize::try_from(size).unwrap_or(0)];
-        if self.target.read(registers.sp, &mut stack).is_err() {
-            stack.clear();
-        }
         self.left -= size;
+        // What it had mapped may have changed since it was looked up.
+        while self.target.read(registers.sp, &mut stack).is_err() {
+            size /= 2;
+            stack.truncate(usize::try_from(size).unwrap_or(0));
+        }
         let is_cut = registers.sp + size < end;
         Some(Copied { registers, general, stack, is_cut })
     }
