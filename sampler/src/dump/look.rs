@@ -2,6 +2,7 @@
 
 use super::kernel::{self, KernelThread, Waiting};
 use super::native::{self, Copied, Copier};
+use super::order::in_order;
 use super::pause::{NotPaused, Paused};
 use super::{DumpRequest, DumpedTask, DumpedThread, WaitsFor};
 use crate::error::Error;
@@ -25,9 +26,9 @@ const ATTEMPTS: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(2);
 /// Where glibc keeps `gettid` in what `pthread_self` points to (`struct pthread` of nptl/descr.h, 2.31 to 2.41).
 const TID_IN_PTHREAD: u64 = 720;
-/// The most frames of a thread or a task whose variables are read, and of all together.
+/// The most frames of a thread or a task whose variables are read, and the most bytes of text that all of them have.
 const MOST_WITH_VARIABLES: usize = 200;
-const MOST_OF_ALL_WITH_VARIABLES: usize = 10_000;
+const MOST_TEXT: usize = 32 << 20;
 
 /// What was found.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(super) fn look(target: &Target, python: &Python, request: &DumpRequest) -> R
                 None
             }
         };
-        let look = Look { python, request, snapshot, paused, copier, variables_left: MOST_OF_ALL_WITH_VARIABLES };
+        let look = Look { python, request, snapshot, paused, copier, text_left: MOST_TEXT };
         let (mut found, is_torn) = look.all(&threads, room);
         if !is_torn || attempt == ATTEMPTS {
             found.notes.splice(0..0, notes);
@@ -109,7 +110,7 @@ struct Look<'a> {
     snapshot: Snapshot<'a>,
     paused: Option<Paused>,
     copier: Copier<'a>,
-    variables_left: usize,
+    text_left: usize,
 }
 
 /// The states of a thread, with its links newest first.
@@ -152,7 +153,7 @@ impl Look<'_> {
             frames.extend(links.iter().filter(|link| link.code != 0).map(|link| (link.address, position)));
             threads.push(self.thread(thread, &states, &links, end, &names, &mut codes));
         }
-        let tasks = self.tasks(&tasks, &positions, &frames, &mut codes);
+        let tasks = self.tasks(&in_order(tasks), &positions, &frames, &mut codes);
         // Only what is stopped can be torn so that a moment later it is not.
         let is_torn = self.paused.is_some() && threads.iter().any(|thread| thread.thread.torn);
         let mut notes = Vec::new();
@@ -256,11 +257,17 @@ impl Look<'_> {
         if !self.request.locals {
             return Vec::new();
         }
-        let frames = links.iter().filter(|link| link.code != 0);
-        let count = MOST_WITH_VARIABLES.min(self.variables_left);
-        let variables: Vec<_> = frames.take(count).map(|link| self.python.variables(&self.snapshot, link)).collect();
-        self.variables_left -= variables.len();
-        variables
+        let mut all = Vec::new();
+        for link in links.iter().filter(|link| link.code != 0).take(MOST_WITH_VARIABLES) {
+            let variables = self.python.variables(&self.snapshot, link);
+            let size = variables.iter().map(|variable| variable.name.len() + variable.value.len()).sum();
+            match self.text_left.checked_sub(size) {
+                Some(left) => self.text_left = left,
+                None => break,
+            }
+            all.push(variables);
+        }
+        all
     }
 
     /// What links are in a recording.

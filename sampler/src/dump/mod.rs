@@ -6,6 +6,7 @@
 mod kernel;
 mod look;
 mod native;
+mod order;
 mod pause;
 mod system_calls;
 

@@ -12,3 +12,6 @@ pub(crate) mod snapshot;
 pub(crate) mod tasks;
 pub(crate) mod threads;
 mod values;
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,12 @@ use std::collections::HashMap;
 const PAGE: u64 = 4096;
 /// How many pages are read at most: 128 MiB.
 const MOST_PAGES: usize = 32 << 10;
+/// How often something is read at most. Each step of what follows a process's structures reads something, so this is an end to
+/// all of it, whatever the process has in its memory.
+const MOST_READS: u64 = 20_000_000;
 
-type Page = [u8; PAGE as usize];
+/// A page of memory.
+pub(crate) type Page = [u8; PAGE as usize];
 
 /// Reads pages, by their addresses.
 pub(crate) trait Pages {
@@ -31,13 +35,14 @@ impl Pages for Target {
 pub(crate) struct Snapshot<'a, P = Target> {
     pages: &'a P,
     read: RefCell<HashMap<u64, Option<Box<Page>>>>,
+    reads_left: Cell<u64>,
     is_full: Cell<bool>,
 }
 
 impl<'a, P: Pages> Snapshot<'a, P> {
     /// Nothing is read yet.
     pub(crate) fn new(pages: &'a P) -> Snapshot<'a, P> {
-        Snapshot { pages, read: RefCell::default(), is_full: Cell::new(false) }
+        Snapshot { pages, read: RefCell::default(), reads_left: Cell::new(MOST_READS), is_full: Cell::new(false) }
     }
 
     /// Whether so much was read that the rest is left out.
@@ -47,6 +52,11 @@ impl<'a, P: Pages> Snapshot<'a, P> {
 
     /// Fills a buffer from an address; whether all of it is there.
     pub(crate) fn copy(&self, address: u64, buffer: &mut [u8]) -> bool {
+        let Some(reads_left) = self.reads_left.get().checked_sub(1) else {
+            self.is_full.set(true);
+            return false;
+        };
+        self.reads_left.set(reads_left);
         let mut read = self.read.borrow_mut();
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
