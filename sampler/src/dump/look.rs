@@ -129,7 +129,10 @@ impl Look<'_> {
         let (mut names, mut tasks) = (HashMap::new(), Vec::new());
         for interpreter in self.python.interpreters(&self.snapshot) {
             let states = self.python.threads(&self.snapshot, &interpreter);
-            names.extend(self.python.thread_names(&self.snapshot, &interpreter));
+            // A thread of several interpreters has the name that it has in the first one.
+            for (identifier, name) in self.python.thread_names(&self.snapshot, &interpreter) {
+                names.entry(identifier).or_insert(name);
+            }
             tasks.extend(self.python.tasks(&self.snapshot, &interpreter, &states));
             for state in states {
                 let tid = self.tid_of(&state, kernel_threads, &places);
@@ -285,18 +288,14 @@ impl Look<'_> {
 }
 
 impl Known {
-    /// Takes another state of the thread's, such as that of another interpreter that the first one has started: its frames are
-    /// newer or older than those that are known, and both are on one stack.
+    /// Takes another state of the thread's, such as that of an interpreter that the first one has started: both have their frames
+    /// on one stack.
     fn add(&mut self, state: ThreadState, links: Vec<Link>, end: End) {
-        // The stack grows down.
-        let place = |links: &[Link]| links.iter().find(|link| link.code == 0).map_or(u64::MAX, |link| link.address);
-        let is_newer = place(&links) < place(&self.links) || (self.links.is_empty() || state.holds_lock);
-        if is_newer {
-            let older = std::mem::replace(&mut self.links, links);
-            self.links.extend(older);
-        } else {
-            self.links.extend(links);
-        }
+        // The stack grows down. Up to 3.10 there are no addresses on it: then what has started last is the newer one.
+        let place = |links: &[Link]| links.iter().find(|link| link.code == 0).map(|link| link.address);
+        let is_older = place(&links).zip(place(&self.links)).is_some_and(|(new, known)| new > known);
+        let older = if is_older { links } else { std::mem::replace(&mut self.links, links) };
+        self.links.extend(older);
         if end != End::Base {
             self.end = end;
         }
