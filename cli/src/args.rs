@@ -33,6 +33,8 @@ pub enum Verb {
     Flamegraph(FlamegraphArguments),
     /// Draw which task, thread, process or label ran when
     Timeline(TimelineArguments),
+    /// Print what each thread and each task of a process that runs is doing now, also if it hangs
+    Dump(DumpArguments),
     /// Say what this machine permits, and what to do about the rest
     Doctor,
 }
@@ -217,6 +219,34 @@ pub struct TimelineArguments {
     /// Which samples to show.
     #[command(flatten)]
     pub samples: Samples,
+}
+
+/// `pronk dump`
+#[derive(Args, Debug)]
+pub struct DumpArguments {
+    /// The process
+    #[arg(short, long, value_name = "PID", value_parser = pid)]
+    pub pid: u32,
+
+    /// Have native frames, too: those of libraries and extension modules
+    #[arg(long, conflicts_with = "no_pause")]
+    pub native: bool,
+
+    /// Have the arguments and local variables of each Python frame
+    #[arg(long)]
+    pub locals: bool,
+
+    /// Write JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Do not stop the process while it is read: what it changes meanwhile may be torn
+    #[arg(long)]
+    pub no_pause: bool,
+
+    /// Say on stderr how long the process was stopped
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// Which native frames to show. Python frames are always shown.

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Verb::Report(arguments) => (verbs::report::run(arguments), 1),
         Verb::Flamegraph(arguments) => (verbs::flamegraph::run(arguments), 1),
         Verb::Timeline(arguments) => (verbs::timeline::run(arguments), 1),
+        Verb::Dump(arguments) => (verbs::dump::run(arguments), 1),
         Verb::Doctor => (verbs::doctor::run(), 1),
     };
     match result {

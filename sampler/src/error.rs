@@ -193,7 +193,7 @@ pub enum Error {
     ProcessStopped(u32),
     /// There is no interpreter in the process.
     #[error(
-        "process {0} is not CPython, or does not export what pronk needs of it: attach to a process of Python 3.9 to 3.15"
+        "process {0} is not CPython, or does not export what pronk needs of it: give the id of a process of Python 3.9 to 3.15"
     )]
     NotPython(u32),
     /// The process uses another C library.
@@ -252,6 +252,14 @@ pub enum Error {
         pid: u32,
         /// How long that was waited for.
         waited: Duration,
+    },
+    /// The interpreter of the process is one that cannot be read.
+    #[error("process {pid} cannot be read: {why}")]
+    Unreadable {
+        /// The process.
+        pid: u32,
+        /// Why, in words.
+        why: String,
     },
     /// Another call into the system failed.
     #[error("{call} failed: {source}{}", advice(.source))]

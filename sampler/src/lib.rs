@@ -27,6 +27,7 @@
 
 mod attach;
 mod directory;
+mod dump;
 mod engine;
 mod error;
 mod files;
@@ -49,6 +50,7 @@ mod target;
 mod unwind;
 
 pub use directory::SessionDirectory;
+pub use dump::{Dump, DumpRequest, DumpedTask, DumpedThread, Variable, Waiting, WaitsFor, dump};
 pub use error::Error;
 pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};

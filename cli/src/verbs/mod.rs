@@ -1,6 +1,7 @@
 //! One module per verb: each takes its arguments and returns how pronk is to end.
 
 pub mod doctor;
+pub mod dump;
 pub mod flamegraph;
 pub mod record;
 pub mod report;

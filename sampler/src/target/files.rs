@@ -3,7 +3,7 @@
 use super::Target;
 use object::elf::{EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF, STT_FUNC, STT_OBJECT};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, Sym};
-use object::{LittleEndian, Object, ObjectSymbol, ReadCache, SymbolFlags, SymbolSection};
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, ReadCache, SymbolFlags, SymbolSection};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
@@ -130,6 +130,15 @@ impl LoadedFile {
             }
         }
         found
+    }
+
+    /// The address of a section in the process.
+    pub(crate) fn section(&self, name: &str) -> Option<u64> {
+        let data = ReadCache::new(self.open()?);
+        let elf = ElfFile64::<LittleEndian, _>::parse(&data).ok()?;
+        let bias = self.bias(&elf)?;
+        let section = elf.section_by_name(name).filter(|section| section.address() != 0)?;
+        Some(section.address().wrapping_add(bias))
     }
 
     /// What is to be added to an address that the file states.

@@ -4,6 +4,7 @@
 //! changes meanwhile gives an error, never more.
 
 pub(crate) mod files;
+pub(crate) mod python;
 pub(crate) mod stop;
 
 use crate::error::Error;

@@ -56,11 +56,19 @@ impl Stopped {
     /// Why it is not stopped; it then runs on as before. One that is [`NotStopped::Busy`] stays traced until the calling
     /// thread ends.
     pub(crate) fn new(tid: u32) -> Result<Stopped, NotStopped> {
+        Stopped::within(tid, PATIENCE)
+    }
+
+    /// Stops a thread, if that takes no longer than so much.
+    ///
+    /// # Errors
+    /// As for [`Stopped::new`].
+    pub(crate) fn within(tid: u32, patience: Duration) -> Result<Stopped, NotStopped> {
         let pid = Pid::from_raw(tid.cast_signed());
         let lost = |errno| if errno == Errno::ESRCH { NotStopped::Ended } else { NotStopped::Refused(errno) };
         ptrace::seize(pid, ptrace::Options::empty()).map_err(lost)?;
         ptrace::interrupt(pid).map_err(lost)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             match waitpid(pid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) if Instant::now() < deadline => {

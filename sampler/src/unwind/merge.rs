@@ -23,6 +23,11 @@ pub(crate) struct Link {
     pub(crate) address: u64,
 }
 
+impl Link {
+    /// The border below a frame of CPython 3.9 and 3.10, where it is no place on the stack.
+    pub(crate) const BORDER: Link = Link { code: None, instruction: None, address: 0 };
+}
+
 /// The chain of a sample, from the oldest link to the newest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain<'a> {

@@ -1,8 +1,9 @@
-//! Reads of the process's own memory: straight, or guarded where an address may be wild.
+//! Reads of memory: of the process's own, straight or guarded where an address may be wild, or of another process that somebody
+//! else knows how to read.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// A way to read the process's own memory.
+/// A way to read a process's memory.
 pub trait Memory {
     /// Fills a buffer from an address; whether all of it could be read.
     ///

@@ -22,7 +22,7 @@ mod handler;
 pub mod interpose;
 mod links;
 pub(crate) mod members;
-pub(crate) mod memory;
+pub mod memory;
 pub(crate) mod outside;
 mod pace;
 pub mod program_action;

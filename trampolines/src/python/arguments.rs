@@ -202,16 +202,16 @@ impl Arguments {
                 Captured::Behind { variables, names } => value_at(index).or_else(|| {
                     // It was moved into its cell when the frame started (`_PyEval_MakeFrameVector`, Python/ceval.c).
                     let count = Straight.number(link.code.wrapping_add(variables.into()))?;
-                    let names = held_at(link.code.wrapping_add(names.into()))?;
+                    let names = held_at(&Straight, link.code.wrapping_add(names.into()))?;
                     let cell = named(layout, names, MOST, name)?;
                     self.in_cell(value_at(u64::try_from(count).ok()?.wrapping_add(cell))?)
                 }),
                 Captured::InPlace(kinds) => {
                     let value = value_at(index)?;
-                    let kinds = held_at(link.code.wrapping_add(kinds.into()))?;
+                    let kinds = held_at(&Straight, link.code.wrapping_add(kinds.into()))?;
                     let kind = Straight.byte(kinds.wrapping_add(BYTES).wrapping_add(index))?;
                     // The cell is made by the function's first instructions.
-                    match kind & CELL != 0 && type_of(value)? == self.cell_type {
+                    match kind & CELL != 0 && type_of(&Straight, value)? == self.cell_type {
                         true => self.in_cell(value),
                         false => Some(value),
                     }
@@ -227,8 +227,8 @@ impl Arguments {
     unsafe fn in_cell(&self, cell: u64) -> Option<u64> {
         // SAFETY: as promised by the caller.
         unsafe {
-            let content = held_at(cell.wrapping_add(CELL_CONTENT))?;
-            (type_of(cell)? == self.cell_type).then_some(content)
+            let content = held_at(&Straight, cell.wrapping_add(CELL_CONTENT))?;
+            (type_of(&Straight, cell)? == self.cell_type).then_some(content)
         }
     }
 }
@@ -250,7 +250,7 @@ unsafe fn index_of(layout: &Layout, code: u64, name: &[u8]) -> Option<u64> {
         let flags = number(layout.code.flags.into())?;
         let collectors = COLLECTORS.iter().filter(|flag| flags & **flag != 0).count() as i32;
         let all = number(count.into())?.checked_add(number(keyword_only.into())?)?.checked_add(collectors)?;
-        named(layout, held_at(code.wrapping_add(names.into()))?, u64::try_from(all).ok()?.min(MOST), name)
+        named(layout, held_at(&Straight, code.wrapping_add(names.into()))?, u64::try_from(all).ok()?.min(MOST), name)
     }
 }
 
@@ -264,7 +264,7 @@ unsafe fn named(layout: &Layout, tuple: u64, first: u64, name: &[u8]) -> Option<
         let count = Straight.word(tuple.wrapping_add(SIZE))?.min(first);
         let start = tuple.wrapping_add(layout.awaits.items.into());
         let is = |index: &u64| {
-            let text = held_at(start.wrapping_add(index.wrapping_mul(8)));
+            let text = held_at(&Straight, start.wrapping_add(index.wrapping_mul(8)));
             text.is_some_and(|text| is_text(&Straight, &layout.text, text, name))
         };
         (0..count).find(is)

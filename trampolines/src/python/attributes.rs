@@ -35,16 +35,16 @@ const OBJECTS: [i32; 2] = [6, 16];
 pub unsafe fn attribute(layout: &Layout, object: u64, name: &[u8]) -> Option<u64> {
     // SAFETY: as promised by the caller.
     unsafe {
-        let kind = type_of(object)?;
+        let kind = type_of(&Straight, object)?;
         let is_class = Straight.word(kind.wrapping_add(TYPE_FLAGS))? & OF_TYPES != 0;
         if is_class {
             return of_classes(layout, object, name).and_then(|(_, value)| plain(value));
         }
-        if let Some(value) = own_attribute(layout, object, name) {
+        if let Some(value) = own_attribute(&Straight, layout, object, name) {
             return Some(value);
         }
         let (class, value) = of_classes(layout, kind, name)?;
-        if has_name(type_of(value)?, b"member_descriptor\0") {
+        if has_name(&Straight, type_of(&Straight, value)?, b"member_descriptor\0") {
             return in_slot(object, class, value);
         }
         plain(value)
@@ -58,13 +58,13 @@ pub unsafe fn attribute(layout: &Layout, object: u64, name: &[u8]) -> Option<u64
 unsafe fn of_classes(layout: &Layout, class: u64, name: &[u8]) -> Option<(u64, u64)> {
     // SAFETY: as promised by the caller.
     unsafe {
-        let order = held_at(class.wrapping_add(ORDER))?;
+        let order = held_at(&Straight, class.wrapping_add(ORDER))?;
         let count = Straight.word(order.wrapping_add(SIZE))?.min(MOST_CLASSES);
         let first = order.wrapping_add(layout.awaits.items.into());
         (0..count).find_map(|index| {
-            let class = held_at(first.wrapping_add(index.wrapping_mul(8)))?;
+            let class = held_at(&Straight, first.wrapping_add(index.wrapping_mul(8)))?;
             // The types that are written in C have none from 3.12 on, and nothing that is asked for.
-            let names = held_at(class.wrapping_add(TYPE_DICTIONARY))?;
+            let names = held_at(&Straight, class.wrapping_add(TYPE_DICTIONARY))?;
             Some((class, dict::value_of(&Straight, layout, names, name)?))
         })
     }
@@ -76,7 +76,7 @@ unsafe fn of_classes(layout: &Layout, class: u64, name: &[u8]) -> Option<(u64, u
 /// A fault is caught.
 unsafe fn plain(value: u64) -> Option<u64> {
     // SAFETY: as promised by the caller.
-    let get = unsafe { Straight.word(type_of(value)?.wrapping_add(GET)) }?;
+    let get = unsafe { Straight.word(type_of(&Straight, value)?.wrapping_add(GET)) }?;
     Some(value).filter(|_| get == 0)
 }
 
@@ -87,14 +87,14 @@ unsafe fn plain(value: u64) -> Option<u64> {
 unsafe fn in_slot(object: u64, class: u64, descriptor: u64) -> Option<u64> {
     // SAFETY: as promised by the caller.
     unsafe {
-        if held_at(descriptor.wrapping_add(DESCRIPTOR_CLASS))? != class {
+        if held_at(&Straight, descriptor.wrapping_add(DESCRIPTOR_CLASS))? != class {
             return None;
         }
-        let member = held_at(descriptor.wrapping_add(MEMBER))?;
+        let member = held_at(&Straight, descriptor.wrapping_add(MEMBER))?;
         let kind = Straight.number(member.wrapping_add(MEMBER_TYPE))?;
         let offset = Straight.word(member.wrapping_add(MEMBER_OFFSET))?;
         let is_object = OBJECTS.contains(&kind) && (16..1 << 16).contains(&offset);
-        held_at(object.wrapping_add(offset)).filter(|_| is_object)
+        held_at(&Straight, object.wrapping_add(offset)).filter(|_| is_object)
     }
 }
 

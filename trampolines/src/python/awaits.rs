@@ -1,4 +1,5 @@
-//! Who awaits a task of asyncio, found in a signal handler: the frames of the coroutines that wait for it.
+//! Who awaits a task of asyncio: the frames of the coroutines that wait for it. It is found in a signal handler, or from
+//! outside of the process.
 //!
 //! What a task is to wake up when it is done is among its callbacks (`fut_callback0` and `fut_callbacks`,
 //! Modules/_asynciomodule.c, 3.9 to 3.15): the task that awaits it, or what `asyncio` has put between the two, which
@@ -7,12 +8,12 @@
 //! that will wait later, or that wait for something else meanwhile.
 //!
 //! # Safety
-//! All reads are of what another thread may change or free meanwhile: who calls has faults caught.
+//! All reads are of what another thread may change or free meanwhile: who calls has faults caught, or hands over a `memory`
+//! that takes any address.
 
 use super::layout::{GeneratorFrame, Layout, STATE_BEFORE_FRAME, Sign, ValueStack};
 use super::links::{Link, Walker};
-use super::objects::{Items, Objects, derives_from, has_name, held_at, is_address, is_c_text, type_of};
-use super::symbols::TypeSymbols;
+use super::objects::{Items, Objects, Types, derives_from, has_name, held_at, is_address, is_c_text, type_of};
 use super::tasks::Task;
 use crate::capture::memory::{Memory, Straight};
 use crate::wire::NO_INSTRUCTION;
@@ -46,6 +47,8 @@ const MOST_FUTURES: u32 = 8;
 /// How many callbacks are looked at, for one sample.
 const MOST_CALLBACKS: u32 = 256;
 
+/// What a task that is written in C is handed by a future that it awaits.
+const FUTURE_ITERATOR: &[u8; 20] = b"_asyncio.FutureIter\0";
 /// The functions of `asyncio.tasks` that are called back when a task is done, with the future that is waited for in a variable:
 /// of `gather` (the first one in 3.9), `wait`, and `shield`.
 const WAITING: [&[u8]; 4] = [
@@ -64,21 +67,31 @@ const GROUPS_MODULE: &[u8] = b"asyncio.taskgroups";
 /// Finds who awaits a task.
 #[derive(Debug)]
 pub struct Awaits {
-    types: TypeSymbols,
+    types: Types,
 }
 
 /// A search, for one sample.
-struct Search<'a> {
-    objects: Objects<'a>,
+#[derive(Debug)]
+pub struct Search<'a, M> {
+    objects: Objects<'a, M>,
     walker: &'a Walker,
     /// The offset of the coroutine in a task.
     coroutine: u64,
     callbacks_left: u32,
 }
 
+/// Where the coroutines of a task lead that is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To this object, which they wait for.
+    To(u64),
+    /// To a coroutine that waits for nothing that is known, such as one that has not begun.
+    Nowhere,
+}
+
 impl Awaits {
     /// With the types of the interpreter in this process.
-    pub fn new(types: TypeSymbols) -> Awaits {
+    pub fn new(types: Types) -> Awaits {
         Awaits { types }
     }
 
@@ -89,8 +102,7 @@ impl Awaits {
     /// The calling thread is in a signal handler and runs the task, and a fault is caught.
     pub unsafe fn find(&self, walker: &Walker, task: &Task, room: &mut [Link]) -> usize {
         let Some(coroutine) = task.coroutine else { return 0 };
-        let objects = Objects { layout: walker.layout, types: &self.types };
-        let mut search = Search { objects, walker, coroutine, callbacks_left: MOST_CALLBACKS };
+        let mut search = Search::new(Straight, &self.types, walker, coroutine);
         let mut tasks = [0; MOST_TASKS];
         let (mut at, mut used) = (task.address, 0_usize);
         for index in 0..MOST_TASKS {
@@ -111,19 +123,26 @@ impl Awaits {
     }
 }
 
-impl Search<'_> {
+impl<'a, M: Memory + Copy> Search<'a, M> {
+    /// A search, by the offset of the coroutine in tasks that are written in C.
+    pub fn new(memory: M, types: &'a Types, walker: &'a Walker, coroutine: u64) -> Search<'a, M> {
+        let objects = Objects { memory, layout: walker.layout, types };
+        Search { objects, walker, coroutine, callbacks_left: MOST_CALLBACKS }
+    }
+
     /// The task that waits for a future, or for what is done when that is.
     ///
     /// # Safety
     /// As for [`Awaits::find`].
-    unsafe fn awaiter_of(&mut self, future: u64, depth: u32) -> Option<u64> {
+    pub unsafe fn awaiter_of(&mut self, future: u64, depth: u32) -> Option<u64> {
+        let memory = self.objects.memory;
         // SAFETY: as promised by the caller.
         unsafe {
-            let first = held_at(future.wrapping_add(CALLBACK));
-            let list = held_at(future.wrapping_add(CALLBACKS));
+            let first = held_at(&memory, future.wrapping_add(CALLBACK));
+            let list = held_at(&memory, future.wrapping_add(CALLBACKS));
             let others = list.map_or(Items::default(), |list| self.objects.items(list));
             let objects = self.objects;
-            let others = others.objects().filter_map(|pair| objects.items(pair).objects().next());
+            let others = others.objects(memory).filter_map(|pair| objects.items(pair).objects(memory).next());
             first.into_iter().chain(others).find_map(|callback| {
                 self.callbacks_left = self.callbacks_left.checked_sub(1)?;
                 self.behind(callback, future, depth)
@@ -139,32 +158,34 @@ impl Search<'_> {
         // SAFETY: as promised by the caller.
         unsafe {
             let objects = self.objects;
-            let kind = type_of(callback)?;
-            if kind == objects.types.built_in as u64 {
-                let definition = Straight.word(callback.wrapping_add(BUILT_IN)).filter(|it| is_address(*it))?;
-                let wakes_up = is_c_text(Straight.word(definition)?, b"task_wakeup\0");
-                return held_at(callback.wrapping_add(BUILT_IN_SELF)).filter(|it| wakes_up && self.waits(*it, future));
+            let memory = &objects.memory;
+            let kind = type_of(memory, callback)?;
+            if kind == objects.types.built_in {
+                let definition = memory.word(callback.wrapping_add(BUILT_IN)).filter(|it| is_address(*it))?;
+                let wakes_up = is_c_text(memory, memory.word(definition)?, b"task_wakeup\0");
+                return held_at(memory, callback.wrapping_add(BUILT_IN_SELF))
+                    .filter(|it| wakes_up && self.waits(*it, future));
             }
-            if kind == objects.types.function as u64 {
+            if kind == objects.types.function {
                 let is = |name: &&[u8]| objects.is_function(callback, TASKS_MODULE, name);
                 WAITING.iter().find(|name| is(name))?;
                 return self.through(objects.closure(callback), depth);
             }
             if let Some((function, group)) = objects.method(callback) {
                 return match objects.is_function(function, GROUPS_MODULE, OF_GROUP) {
-                    true => self.through(objects.attributes(group).objects(), depth),
+                    true => self.through(objects.attributes(group).objects(*memory), depth),
                     false => None,
                 };
             }
-            if has_name(kind, b"TaskWakeupMethWrapper\0") {
-                return held_at(callback.wrapping_add(WRAPPED_TASK)).filter(|task| self.waits(*task, future));
+            if has_name(memory, kind, b"TaskWakeupMethWrapper\0") {
+                return held_at(memory, callback.wrapping_add(WRAPPED_TASK)).filter(|task| self.waits(*task, future));
             }
-            if has_name(kind, b"functools.partial\0") {
-                let function = held_at(callback.wrapping_add(PARTIAL_FUNCTION))?;
-                let is_function = type_of(function)? == objects.types.function as u64;
+            if has_name(memory, kind, b"functools.partial\0") {
+                let function = held_at(memory, callback.wrapping_add(PARTIAL_FUNCTION))?;
+                let is_function = type_of(memory, function)? == objects.types.function;
                 if is_function && objects.is_function(function, TASKS_MODULE, RELEASING) {
-                    let arguments = held_at(callback.wrapping_add(PARTIAL_ARGUMENTS))?;
-                    return self.through(objects.items(arguments).objects(), depth);
+                    let arguments = held_at(memory, callback.wrapping_add(PARTIAL_ARGUMENTS))?;
+                    return self.through(objects.items(arguments).objects(*memory), depth);
                 }
             }
             None
@@ -177,10 +198,13 @@ impl Search<'_> {
     /// As for [`Awaits::find`].
     unsafe fn through(&mut self, objects: impl Iterator<Item = u64>, depth: u32) -> Option<u64> {
         let depth = Some(depth.wrapping_add(1)).filter(|depth| *depth < MOST_FUTURES)?;
+        let memory = self.objects.memory;
         // SAFETY: as promised by the caller.
         let is_future = |object: &u64| unsafe {
-            let is = |kind| derives_from(kind, b"_asyncio.Future\0") && !derives_from(kind, b"_asyncio.Task\0");
-            type_of(*object).is_some_and(is)
+            let is = |kind| {
+                derives_from(&memory, kind, b"_asyncio.Future\0") && !derives_from(&memory, kind, b"_asyncio.Task\0")
+            };
+            type_of(&memory, *object).is_some_and(is)
         };
         // SAFETY: as above.
         objects.filter(is_future).find_map(|future| unsafe { self.awaiter_of(future, depth) })
@@ -193,7 +217,8 @@ impl Search<'_> {
     unsafe fn waits(&self, task: u64, future: u64) -> bool {
         // SAFETY: as promised by the caller.
         unsafe {
-            let is_task = type_of(task).is_some_and(|kind| derives_from(kind, b"_asyncio.Task\0"));
+            let is_task = type_of(&self.objects.memory, task)
+                .is_some_and(|kind| derives_from(&self.objects.memory, kind, b"_asyncio.Task\0"));
             is_task && self.waiter(task) == Some(future)
         }
     }
@@ -202,7 +227,9 @@ impl Search<'_> {
     /// As for [`Awaits::find`]: it is a task.
     unsafe fn waiter(&self, task: u64) -> Option<u64> {
         // SAFETY: as promised by the caller.
-        unsafe { held_at(task.wrapping_add(self.coroutine).wrapping_sub(WAITER_BEFORE_COROUTINE)) }
+        unsafe {
+            held_at(&self.objects.memory, task.wrapping_add(self.coroutine).wrapping_sub(WAITER_BEFORE_COROUTINE))
+        }
     }
 
     /// Writes the links of the coroutines of a task that waits, from the one that it runs on; how many they are. `None` if they
@@ -211,100 +238,134 @@ impl Search<'_> {
     /// # Safety
     /// As for [`Awaits::find`]: it is a task.
     unsafe fn frames(&self, task: u64, room: &mut [Link]) -> Option<usize> {
-        let mut count = 0_usize;
         // SAFETY: as promised by the caller.
         unsafe {
-            let mut at = held_at(task.wrapping_add(self.coroutine))?;
-            loop {
-                let kind = type_of(at)?;
+            let coroutine = held_at(&self.objects.memory, task.wrapping_add(self.coroutine))?;
+            let (count, leads) = self.coroutines(coroutine, room)?;
+            let Leads::To(object) = leads else { return None };
+            // What others have written to wait with is not known.
+            let is_future = has_name(&self.objects.memory, type_of(&self.objects.memory, object)?, FUTURE_ITERATOR);
+            let is_waited_for = || held_at(&self.objects.memory, object.wrapping_add(WRAPPED)) == self.waiter(task);
+            Some(count).filter(|count| *count > 0 && (!is_future || is_waited_for()))
+        }
+    }
+
+    /// Writes the links of a coroutine that is suspended, and of those that it waits for, each for the next; how many they
+    /// are, and where that leads. `None` if what is there makes no sense, or has no room.
+    ///
+    /// # Safety
+    /// As for [`Awaits::find`].
+    pub unsafe fn coroutines(&self, coroutine: u64, room: &mut [Link]) -> Option<(usize, Leads)> {
+        let memory = &self.objects.memory;
+        let (mut count, mut at) = (0_usize, coroutine);
+        // SAFETY: as promised by the caller.
+        unsafe {
+            // Those that only hand on are between two that have room.
+            for _ in 0..room.len().saturating_mul(2).saturating_add(2) {
+                let kind = type_of(memory, at)?;
                 if self.is_generator(kind) {
                     let (link, awaited) = self.suspended(at)?;
                     *room.get_mut(count)? = link;
                     count = count.wrapping_add(1);
+                    let Some(awaited) = awaited else { return Some((count, Leads::Nowhere)) };
                     at = awaited;
-                } else if is_wrapper(kind) {
-                    at = held_at(at.wrapping_add(WRAPPED))?;
-                } else if has_name(kind, b"_asyncio.FutureIter\0") {
-                    let waits_for_it = held_at(at.wrapping_add(WRAPPED)) == self.waiter(task);
-                    return Some(count).filter(|count| waits_for_it && *count > 0);
+                } else if self.is_wrapper(kind) {
+                    at = held_at(memory, at.wrapping_add(WRAPPED))?;
                 } else {
-                    // What others have written to wait with is not known.
-                    return Some(count).filter(|count| *count > 0);
+                    return Some((count, Leads::To(at)));
                 }
             }
         }
+        None
     }
 
     fn is_generator(&self, kind: u64) -> bool {
-        let TypeSymbols { coroutine, generator, async_generator, .. } = self.objects.types;
-        [coroutine, generator, async_generator].iter().any(|one| **one as u64 == kind)
+        let Types { coroutine, generator, async_generator, .. } = self.objects.types;
+        [coroutine, generator, async_generator].iter().any(|one| **one == kind)
     }
 
-    /// The link of the frame of a generator that is suspended because it waits, and what it waits for.
+    /// The link of the frame of a generator that is not over, and what it waits for, if it is suspended because of that.
     ///
     /// # Safety
     /// As for [`Awaits::find`].
-    unsafe fn suspended(&self, generator: u64) -> Option<(Link, u64)> {
-        let Layout { tasks, awaits, code, .. } = self.walker.layout;
+    unsafe fn suspended(&self, generator: u64) -> Option<(Link, Option<u64>)> {
+        let Layout { tasks, awaits, .. } = self.walker.layout;
+        let memory = &self.objects.memory;
         // SAFETY: as promised by the caller.
         unsafe {
-            let frame = match tasks.frame {
-                GeneratorFrame::Pointer(at) => held_at(generator.wrapping_add(at.into()))?,
-                GeneratorFrame::Within(at) => generator.wrapping_add(at.into()),
+            let (frame, state) = match tasks.frame {
+                GeneratorFrame::Pointer(at) => (held_at(memory, generator.wrapping_add(at.into()))?, None),
+                GeneratorFrame::Within(at) => {
+                    let frame = generator.wrapping_add(at.into());
+                    (frame, Some(memory.byte(frame.wrapping_sub(STATE_BEFORE_FRAME))? as i8))
+                }
             };
-            let state = |frame: u64| Some(Straight.byte(frame.wrapping_sub(STATE_BEFORE_FRAME))? as i8);
-            let is_state = |first, last| Some((first..=last).contains(&state(frame)?));
-            match awaits.sign {
-                Sign::State(first, last) if is_state(first, last)? => {}
-                Sign::Resume(wanted) if is_state(wanted, wanted)? => {}
-                Sign::Opcode(_) => {}
-                Sign::State(..) | Sign::Resume(_) => return None,
+            if state.is_some_and(|state| state >= awaits.over) {
+                return None;
             }
-            let link = self.walker.link(&Straight, frame)??;
+            let link = self.walker.link(memory, frame)??;
+            Some((link, self.awaited(&link, state)))
+        }
+    }
+
+    /// What the generator of a frame waits for, by its state.
+    ///
+    /// # Safety
+    /// As for [`Awaits::find`]: the link is of a frame.
+    unsafe fn awaited(&self, link: &Link, state: Option<i8>) -> Option<u64> {
+        let Layout { awaits, code, .. } = self.walker.layout;
+        let memory = &self.objects.memory;
+        // SAFETY: as promised by the caller.
+        unsafe {
             let instruction = Some(link.instruction).filter(|it| *it != NO_INSTRUCTION).map(u64::from)?;
             let is_sign = match awaits.sign {
-                Sign::State(..) => true,
+                Sign::State(first, last) => (first..=last).contains(&state?),
                 // `yield` has 1 there, `yield from` 2, and `await` 3 (Python/compile.c).
-                Sign::Resume(_) => {
+                Sign::Resume(wanted) => {
                     let argument =
                         link.code.wrapping_add(code.bytecode.into()).wrapping_add(instruction).wrapping_add(3);
-                    matches!(Straight.byte(argument)?, 2 | 3)
+                    state? == wanted && matches!(memory.byte(argument)?, 2 | 3)
                 }
                 Sign::Opcode(at) => {
-                    let bytecode = held_at(link.code.wrapping_add(at.into()))?;
+                    let bytecode = held_at(memory, link.code.wrapping_add(at.into()))?;
                     let next = instruction.wrapping_add(2);
-                    let size = Straight.word(bytecode.wrapping_add(BYTES_SIZE))?;
-                    next < size && Straight.byte(bytecode.wrapping_add(BYTES).wrapping_add(next))? == YIELD_FROM
+                    let size = memory.word(bytecode.wrapping_add(BYTES_SIZE))?;
+                    next < size && memory.byte(bytecode.wrapping_add(BYTES).wrapping_add(next))? == YIELD_FROM
                 }
             };
+            if !is_sign {
+                return None;
+            }
             let newest = |start: u64, count: i32| {
                 let count = Some(count).filter(|count| (1..MOST_VALUES).contains(count))?;
                 Some(start.wrapping_add((count as u64).wrapping_sub(1).wrapping_mul(8)))
             };
-            let field = |at: u8| frame.wrapping_add(at.into());
+            let field = |at: u8| link.address.wrapping_add(at.into());
             let place = match awaits.stack {
                 // It is null in a frame that runs.
-                ValueStack::Top { top, before } => held_at(field(top))?.wrapping_sub(before.into()),
-                ValueStack::Outside { start, count } => newest(held_at(field(start))?, Straight.number(field(count))?)?,
-                ValueStack::Within { start, count } => newest(field(start), Straight.number(field(count))?)?,
+                ValueStack::Top { top, before } => held_at(memory, field(top))?.wrapping_sub(before.into()),
+                ValueStack::Outside { start, count } => {
+                    newest(held_at(memory, field(start))?, memory.number(field(count))?)?
+                }
+                ValueStack::Within { start, count } => newest(field(start), memory.number(field(count))?)?,
             };
             // From 3.14 on the low bits of references on the stack are a tag.
-            let awaited = Straight.word(place)? & !3;
-            Some((link, awaited)).filter(|(_, awaited)| is_sign && is_address(*awaited))
+            memory.word(place).map(|word| word & !3).filter(|awaited| is_address(*awaited))
         }
     }
-}
 
-/// Whether a type is of what hands on to a coroutine or a generator.
-///
-/// # Safety
-/// A fault is caught.
-unsafe fn is_wrapper(kind: u64) -> bool {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        has_name(kind, b"coroutine_wrapper\0")
-            || has_name(kind, b"async_generator_asend\0")
-            || has_name(kind, b"async_generator_athrow\0")
-            || has_name(kind, b"anext_awaitable\0")
+    /// Whether a type is of what hands on to a coroutine or a generator.
+    ///
+    /// # Safety
+    /// As for [`Awaits::find`].
+    unsafe fn is_wrapper(&self, kind: u64) -> bool {
+        let memory = &self.objects.memory;
+        // SAFETY: as promised by the caller.
+        unsafe {
+            has_name(memory, kind, b"coroutine_wrapper\0")
+                || has_name(memory, kind, b"async_generator_asend\0")
+                || has_name(memory, kind, b"async_generator_athrow\0")
+                || has_name(memory, kind, b"anext_awaitable\0")
+        }
     }
 }

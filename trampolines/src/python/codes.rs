@@ -3,10 +3,10 @@
 //! Everything here runs in signal handlers, so the table has no locks. A frame keeps its code object alive, and that its
 //! strings and its line table. What leads to the module's name another thread may change meanwhile: those reads are guarded.
 
-use super::dict;
-use super::layout::{self, Code, Frame, Layout};
+use super::frame_module::module_of_frame;
+use super::layout::{Code, Layout};
 use super::links::Link;
-use super::text::{Texts, is_text, state_of};
+use super::text::Texts;
 use crate::capture::memory::{Guarded, Memory};
 use crate::ring::RingWriter;
 use crate::sys::{self, Refused};
@@ -165,7 +165,9 @@ impl<M: Memory + Copy> Describe<'_, M> {
         let mut texts = Texts::new(&self.layout.text, scratch);
         // SAFETY: the frame keeps the code object alive, and that its strings and its line table; or reads are guarded.
         let field = |at: u16| unsafe { memory.word(code.wrapping_add(at.into())) }.unwrap_or(0);
-        let module = self.module().map_or(0, |module| texts.push(&Guarded, module));
+        // SAFETY: guarded reads take any address.
+        let module = unsafe { module_of_frame(Guarded, self.layout, self.link.address) };
+        let module = module.map_or(0, |module| texts.push(&Guarded, module));
         let qualname = texts.push(&memory, field(qualname.unwrap_or(name)));
         let file = texts.push(&memory, field(filename));
         let line_table = field(line_table);
@@ -208,36 +210,4 @@ impl<M: Memory + Copy> Describe<'_, M> {
         room.commit(RingRecordKind::Code);
         Some(())
     }
-
-    /// The string that is the module's name.
-    fn module(&self) -> Option<u64> {
-        let Frame { globals, .. } = self.layout.frame;
-        let frame = self.link.address;
-        if let Some(layout::Function { at, module }) = self.layout.links.function {
-            // From 3.14 on the low bits of references on the stack are a tag.
-            let function = word(frame.wrapping_add(at.into())) & !3;
-            let module = word(function.wrapping_add(module.into()));
-            if function != 0 && state_of(&Guarded, module).is_some() {
-                return Some(module);
-            }
-        }
-        self.name_in(word(frame.wrapping_add(globals.into())))
-    }
-
-    /// The value of `__name__` in a module's dictionary. It is among the first keys, which a module is created with.
-    fn name_in(&self, dictionary: u64) -> Option<u64> {
-        const MOST_KEYS: usize = 16;
-        // SAFETY: guarded reads take any address.
-        let entries = unsafe { dict::entries(Guarded, self.layout, dictionary) }?;
-        let is_name = |(key, value): &(u64, u64)| {
-            is_text(&Guarded, &self.layout.text, *key, b"__name__") && state_of(&Guarded, *value).is_some()
-        };
-        entries.take(MOST_KEYS).find(is_name).map(|(_, value)| value)
-    }
-}
-
-/// A word that may be anywhere; 0 where there is none.
-fn word(address: u64) -> u64 {
-    // SAFETY: guarded reads take any address.
-    unsafe { Guarded.word(address) }.unwrap_or(0)
 }

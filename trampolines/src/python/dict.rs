@@ -80,6 +80,50 @@ pub unsafe fn entries<M: Memory + Copy>(
     }))
 }
 
+/// The places of keys and of their values, in the order of insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pairs {
+    keys: Words,
+    values: Words,
+}
+
+impl Pairs {
+    /// Those of a dictionary of any kind.
+    ///
+    /// # Safety
+    /// `memory` suits the address, and what the dictionary leads to.
+    pub unsafe fn of(memory: &impl Memory, layout: &Layout, dictionary: u64) -> Option<Pairs> {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let values = values(memory, layout, dictionary)?;
+            Pairs::new(memory, layout, memory.word(dictionary.wrapping_add(KEYS))?, values)
+        }
+    }
+
+    /// The keys of a table, each with the value in the same position.
+    ///
+    /// # Safety
+    /// `memory` suits the address of the table.
+    pub unsafe fn new(memory: &impl Memory, layout: &Layout, table: u64, values: Words) -> Option<Pairs> {
+        // SAFETY: as promised by the caller.
+        let (entries, key) = unsafe { entries_of(memory, layout, table) }?;
+        Some(Pairs { keys: Words { start: entries.start.wrapping_add(key), ..entries }, values })
+    }
+
+    /// The keys and the values; zeros are among them where one was removed.
+    ///
+    /// # Safety
+    /// `memory` suits the places, also when the next pair is asked for.
+    pub unsafe fn read<M: Memory>(self, memory: M) -> impl Iterator<Item = (u64, u64)> {
+        // SAFETY: as promised by the caller.
+        let word = move |words: Words, index: u64| unsafe {
+            memory.word(words.start.wrapping_add(index.wrapping_mul(words.stride)))
+        };
+        let count = self.keys.count.min(self.values.count);
+        (0..count).map_while(move |index| Some((word(self.keys, index)?, word(self.values, index)?)))
+    }
+}
+
 /// The entries of a table of keys, and where in each the key is, with its value behind.
 ///
 /// # Safety

@@ -5,9 +5,10 @@ use super::awaits::Awaits;
 use super::codes::Codes;
 use super::current::Current;
 use super::links::Walker;
+use super::objects::Types;
 use super::spans::Spans;
 use super::switches::Switches;
-use super::symbols::{Symbols, TypeSymbols};
+use super::symbols::Symbols;
 use super::tasks::Tasks;
 use super::variables::Variables;
 use crate::capture::memory::{Guarded, Memory};
@@ -49,7 +50,7 @@ impl Sampled {
     /// # Errors
     /// When there is no memory.
     pub fn new(symbols: &Symbols, layout: &'static super::layout::Layout, hexversion: u32) -> Result<Sampled, Refused> {
-        let types = TypeSymbols::load().ok();
+        let types = Types::load();
         Ok(Sampled {
             hexversion,
             walker: Walker {
@@ -62,7 +63,7 @@ impl Sampled {
             tasks: Tasks::new(symbols),
             variables: Variables::default(),
             spans: Spans::default(),
-            arguments: Arguments::new(types.map_or(0, |types| types.cell as u64)),
+            arguments: Arguments::new(types.map_or(0, |types| types.cell)),
             awaits: types.map(Awaits::new),
             switches: Switches::new(),
             newest_thread: symbols.newest_thread,

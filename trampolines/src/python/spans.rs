@@ -67,7 +67,7 @@ impl Spans {
             let key = global(b"opentelemetry.trace.propagation", b"_SPAN_KEY")?;
             let runtime = global(b"opentelemetry.context", b"_RUNTIME_CONTEXT")?;
             let variable = attribute(layout, runtime, b"_current_context")?;
-            if labels::is_variable(type_of(variable)) {
+            if labels::is_variable(type_of(&Straight, variable)) {
                 self.key.store(key, Ordering::Relaxed);
                 self.variable.store(variable, Ordering::Release);
             }
@@ -85,7 +85,7 @@ impl Spans {
         // SAFETY: as promised by the caller.
         unsafe {
             let context = labels::value_of(&Straight, layout, state, Variable::at(&Straight, variable)?)?;
-            if !is_subtype(type_of(context)?, sampled.tasks.dict_type) {
+            if !is_subtype(&Straight, type_of(&Straight, context)?, sampled.tasks.dict_type) {
                 return None;
             }
             let mut entries = dict::entries(Straight, layout, context)?.take(MOST_KEYS);
@@ -104,7 +104,7 @@ impl Spans {
             // A tuple whose first item is the identity of the trace.
             let context = attribute(layout, span, b"_context")?;
             let trace = Straight.word(context.wrapping_add(layout.awaits.items.into()))?;
-            if type_of(trace)? != sampled.tasks.int_type {
+            if type_of(&Straight, trace)? != sampled.tasks.int_type {
                 return None;
             }
             let trace = int::magnitude(&Straight, layout, trace).filter(|trace| *trace != 0)?;

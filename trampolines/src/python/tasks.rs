@@ -250,7 +250,7 @@ impl Tasks {
         unsafe {
             let kind = Straight.word(task.wrapping_add(TYPE))?;
             let at = self.coroutine.load(Ordering::Relaxed);
-            if at != 0 && is_subtype(kind, self.task_type.load(Ordering::Relaxed)) {
+            if at != 0 && is_subtype(&Straight, kind, self.task_type.load(Ordering::Relaxed)) {
                 let field = Words { start: task.wrapping_add(at), stride: 8, count: 1 };
                 let found = self.task_in(&Known, layout, field, chain);
                 return found.map(|(found, _)| Task { address: task, coroutine: Some(at), ..found });
@@ -259,14 +259,14 @@ impl Tasks {
             let own = Words { start: task.wrapping_add(FIELDS), stride: 8, count };
             if let Some((found, at)) = self.task_in(&Own, layout, own, chain) {
                 let at = at.wrapping_sub(task);
-                if has_name(kind, C_TASK) {
+                if has_name(&Straight, kind, C_TASK) {
                     self.coroutine.store(at, Ordering::Relaxed);
                     self.task_type.store(kind, Ordering::Relaxed);
                 }
-                let coroutine = if derives_from(kind, C_TASK) { Some(at) } else { None };
+                let coroutine = if derives_from(&Straight, kind, C_TASK) { Some(at) } else { None };
                 return Some(Task { address: task, coroutine, ..found });
             }
-            let attributes = attributes_of(layout, task)?;
+            let attributes = attributes_of(&Straight, layout, task)?;
             self.task_in(&Known, layout, attributes, chain).map(|(found, _)| Task { address: task, ..found })
         }
     }
@@ -344,7 +344,7 @@ impl Interpreter {
             // Anything may be under a name: what is not what it ought to be is not followed.
             let current =
                 dict::global(&Straight, layout, modules, types.module_type, (b"asyncio.tasks", b"_current_tasks"))?;
-            if type_of(current) != Some(types.dict_type) {
+            if type_of(&Straight, current) != Some(types.dict_type) {
                 return None;
             }
             self.current.store(current, Ordering::Relaxed);

@@ -19,7 +19,7 @@ pub unsafe fn push(sampled: &Sampled, key: &[u8], value: u64, pairs: &mut Pairs)
     let layout = sampled.walker.layout;
     // SAFETY: as promised by the caller.
     unsafe {
-        let kind = type_of(value)?;
+        let kind = type_of(&Straight, value)?;
         if kind == sampled.tasks.text_type {
             let mut room = [0; LONGEST];
             let size = push_text(&Straight, &layout.text, value, &mut room);

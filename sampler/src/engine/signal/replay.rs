@@ -37,9 +37,6 @@ pub(super) struct Whole<'a> {
     pub(super) links_kept: usize,
 }
 
-/// The border below a frame of CPython 3.9 and 3.10, where it is no place on the stack.
-const BORDER: Link = Link { code: None, instruction: None, address: 0 };
-
 impl Replay {
     /// Of a thread whose frames are calls of the evaluator of their own (CPython 3.9 and 3.10), or not.
     pub(super) fn new(border_below_each: bool) -> Replay {
@@ -68,7 +65,7 @@ impl Replay {
         self.links.truncate(links_kept);
         let new = sample.links().rev().take(MOST_LINKS.saturating_sub(sample.links_kept));
         match self.border_below_each {
-            true => self.links.extend(new.flat_map(|new| [BORDER, link(new)])),
+            true => self.links.extend(new.flat_map(|new| [Link::BORDER, link(new)])),
             false => self.links.extend(new.map(&mut link)),
         }
         Some(Whole {

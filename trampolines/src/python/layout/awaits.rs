@@ -5,6 +5,8 @@
 pub struct Awaits {
     /// How a generator or a coroutine says that it waits for another object (`_PyGen_yf`, Objects/genobject.c).
     pub sign: Sign,
+    /// The lowest state of a generator that is over, in versions in which it has one (`gi_frame_state`).
+    pub over: i8,
     /// Where in its frame that object is.
     pub stack: ValueStack,
     /// `PyFunctionObject` (Include/cpython/funcobject.h).

@@ -5,6 +5,7 @@
 //! interpreter; those of the frame cannot be checked before the first frame is there.
 
 mod awaits;
+mod runtime;
 mod v3_10;
 mod v3_11;
 mod v3_12;
@@ -14,6 +15,9 @@ mod v3_15;
 mod v3_9;
 
 pub use awaits::{Awaits, FunctionFields, STATE_BEFORE_FRAME, Sign, ValueStack};
+pub use runtime::{
+    COOKIE, DebugOffsets, Fields, GIL_HOLDER, GIL_LOCKED, Gil, INTERPRETER_OF_THREAD, Published, Source,
+};
 
 use crate::wire::LineTableFormat;
 use core::ffi::CStr;
@@ -37,12 +41,52 @@ pub struct Layout {
     pub awaits: Awaits,
     /// What leads from a frame to the arguments of its function.
     pub arguments: Arguments,
-    /// `ht_cached_keys` of `PyHeapTypeObject` (Include/cpython/object.h): the keys that a class's instances share.
-    pub shared_keys: u16,
     /// `PyUnicodeObject`.
     pub text: Text,
+    /// `ht_cached_keys` of `PyHeapTypeObject` (Include/cpython/object.h): the keys that a class's instances share.
+    pub cached_keys: u16,
+    /// The variables of a frame.
+    pub variables: Variables,
+    /// What leads from `_PyRuntime` to threads.
+    pub runtime: Source,
     /// The thread's budget of C recursion, in the versions that count it.
     pub c_recursion: Option<Recursion>,
+}
+
+/// The variables of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Variables {
+    /// `localsplus` in the frame (`f_localsplus` up to 3.10): the values, an address each.
+    pub start: u16,
+    /// `f_locals` in the frame: the dictionary of a class's body or of a module.
+    pub dictionary: u8,
+    /// Their names.
+    pub names: VariableNames,
+}
+
+/// Where a code object has the names of variables, in tuples.
+#[derive(Clone, Copy, Debug)]
+pub enum VariableNames {
+    /// In three: of its own variables, of those of them that are in cells, and of those of functions around it.
+    Apart {
+        /// `co_varnames`.
+        own: u16,
+        /// `co_cellvars`.
+        cells: u16,
+        /// `co_freevars`.
+        free: u16,
+        /// `co_nlocals`, an int.
+        own_count: u16,
+    },
+    /// In one.
+    Together {
+        /// `co_localsplusnames`.
+        names: u16,
+        /// `co_localspluskinds`, a bytes object with a byte for each.
+        kinds: u16,
+        /// `co_nlocalsplus`, an int.
+        count: u16,
+    },
 }
 
 /// `PyFrameObject` up to 3.10, `_PyInterpreterFrame` from 3.11 on.

@@ -1,8 +1,8 @@
 //! CPython 3.10: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.10.13.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Code, CurrentTask, Frame, FunctionFields, GeneratorFrame,
-    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Code, CurrentTask, Fields, Frame, FunctionFields, GeneratorFrame,
+    Gil, Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text, ValueStack, VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -39,6 +39,7 @@ pub const LAYOUT: Layout = Layout {
     awaits: Awaits {
         // `f_stackdepth` is negative while the frame runs.
         sign: Sign::Opcode(48),
+        over: 1,
         stack: ValueStack::Outside { start: 64, count: 80 },
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
@@ -50,7 +51,24 @@ pub const LAYOUT: Layout = Layout {
         names: 72,
         captured: Captured::Behind { variables: 28, names: 88 },
     },
-    shared_keys: 872,
     text: Text { ascii: 48, compact: 72 },
+    cached_keys: 872,
+    variables: Variables {
+        start: 352,
+        dictionary: 56,
+        names: VariableNames::Apart { own: 72, cells: 88, free: 80, own_count: 28 },
+    },
+    runtime: Source::Fixed(Fields {
+        interpreters: 32,
+        id: 24,
+        next: 0,
+        threads: 8,
+        modules: 856,
+        system: 872,
+        gil: Gil::OfRuntime(352),
+        next_thread: 8,
+        thread_id: 176,
+        native_id: None,
+    }),
     c_recursion: None,
 };

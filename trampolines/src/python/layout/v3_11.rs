@@ -1,8 +1,9 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
-    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Fields, Frame, Function,
+    FunctionFields, GeneratorFrame, Gil, Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text,
+    ValueStack, VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -39,12 +40,30 @@ pub const LAYOUT: Layout = Layout {
     awaits: Awaits {
         // `FRAME_SUSPENDED`.
         sign: Sign::Resume(-1),
+        over: 1,
         stack: ValueStack::Within { start: 72, count: 64 },
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
     arguments: Arguments { values: 72, count: 56, keyword_only: 64, names: 96, captured: Captured::InPlace(104) },
-    shared_keys: 872,
     text: Text { ascii: 48, compact: 72 },
+    cached_keys: 872,
+    variables: Variables {
+        start: 72,
+        dictionary: 24,
+        names: VariableNames::Together { names: 96, kinds: 104, count: 76 },
+    },
+    runtime: Source::Fixed(Fields {
+        interpreters: 40,
+        id: 48,
+        next: 0,
+        threads: 16,
+        modules: 888,
+        system: 904,
+        gil: Gil::OfRuntime(360),
+        next_thread: 8,
+        thread_id: 152,
+        native_id: Some(160),
+    }),
     c_recursion: None,
 };

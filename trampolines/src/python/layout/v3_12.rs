@@ -2,8 +2,9 @@
 //! Include/cpython/pystate.h of 3.12.1.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
-    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Recursion, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Fields, Frame, Function,
+    FunctionFields, GeneratorFrame, Gil, Instruction, Int, Layout, Links, Newest, Recursion, Sign, Source, Tasks, Text,
+    ValueStack, VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -40,12 +41,30 @@ pub const LAYOUT: Layout = Layout {
     awaits: Awaits {
         // `FRAME_SUSPENDED`.
         sign: Sign::Resume(-1),
+        over: 1,
         stack: ValueStack::Within { start: 72, count: 64 },
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
     arguments: Arguments { values: 72, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
-    shared_keys: 880,
     text: Text { ascii: 40, compact: 56 },
+    cached_keys: 880,
+    variables: Variables {
+        start: 72,
+        dictionary: 40,
+        names: VariableNames::Together { names: 96, kinds: 104, count: 72 },
+    },
+    runtime: Source::Fixed(Fields {
+        interpreters: 40,
+        id: 8,
+        next: 0,
+        threads: 72,
+        modules: 944,
+        system: 352,
+        gil: Gil::OfInterpreter(384),
+        next_thread: 8,
+        thread_id: 136,
+        native_id: Some(144),
+    }),
     c_recursion: Some(Recursion { remaining: 36, python_limit: 32 }),
 };

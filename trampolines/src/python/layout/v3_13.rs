@@ -3,7 +3,8 @@
 
 use super::{
     Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
-    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Recursion, Sign, Tasks, Text, ValueStack,
+    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Published, Recursion, Sign, Source, Tasks, Text,
+    ValueStack, VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -40,12 +41,27 @@ pub const LAYOUT: Layout = Layout {
     awaits: Awaits {
         // `FRAME_SUSPENDED_YIELD_FROM`.
         sign: Sign::State(-1, -1),
+        over: 1,
         stack: ValueStack::Within { start: 72, count: 64 },
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
     arguments: Arguments { values: 72, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
-    shared_keys: 880,
     text: Text { ascii: 40, compact: 56 },
+    cached_keys: 880,
+    variables: Variables {
+        start: 72,
+        dictionary: 40,
+        names: VariableNames::Together { names: 96, kinds: 104, count: 72 },
+    },
+    runtime: Source::Published(Published {
+        modules: 11,
+        system: 12,
+        gil: 14,
+        thread: 19,
+        thread_id: 24,
+        frame: 28,
+        code: 34,
+    }),
     c_recursion: Some(Recursion { remaining: 52, python_limit: 48 }),
 };

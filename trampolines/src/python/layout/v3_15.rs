@@ -3,7 +3,8 @@
 
 use super::{
     Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
-    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
+    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Published, Sign, Source, Tasks, Text, ValueStack,
+    VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -40,12 +41,27 @@ pub const LAYOUT: Layout = Layout {
     awaits: Awaits {
         // `FRAME_SUSPENDED_YIELD_FROM` and `FRAME_SUSPENDED_YIELD_FROM_LOCKED`. Above what is awaited is an index, or null.
         sign: Sign::State(2, 3),
+        over: 5,
         stack: ValueStack::Top { top: 64, before: 16 },
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 32,
     },
     arguments: Arguments { values: 80, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
-    shared_keys: 888,
     text: Text { ascii: 40, compact: 56 },
+    cached_keys: 888,
+    variables: Variables {
+        start: 80,
+        dictionary: 40,
+        names: VariableNames::Together { names: 96, kinds: 104, count: 72 },
+    },
+    runtime: Source::Published(Published {
+        modules: 12,
+        system: 13,
+        gil: 15,
+        thread: 22,
+        thread_id: 30,
+        frame: 39,
+        code: 47,
+    }),
     c_recursion: None,
 };

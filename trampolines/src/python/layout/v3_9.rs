@@ -1,8 +1,8 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Code, CurrentTask, Frame, FunctionFields, GeneratorFrame,
-    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Code, CurrentTask, Fields, Frame, FunctionFields, GeneratorFrame,
+    Gil, Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text, ValueStack, VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -39,6 +39,7 @@ pub const LAYOUT: Layout = Layout {
     awaits: Awaits {
         // `f_stacktop` is null while the frame runs.
         sign: Sign::Opcode(48),
+        over: 1,
         stack: ValueStack::Top { top: 72, before: 8 },
         function: FunctionFields { qualname: 104, module: 88, closure: 48 },
         items: 24,
@@ -50,7 +51,24 @@ pub const LAYOUT: Layout = Layout {
         names: 72,
         captured: Captured::Behind { variables: 28, names: 88 },
     },
-    shared_keys: 864,
     text: Text { ascii: 48, compact: 72 },
+    cached_keys: 864,
+    variables: Variables {
+        start: 360,
+        dictionary: 56,
+        names: VariableNames::Apart { own: 72, cells: 88, free: 80, own_count: 28 },
+    },
+    runtime: Source::Fixed(Fields {
+        interpreters: 32,
+        id: 24,
+        next: 0,
+        threads: 8,
+        modules: 856,
+        system: 872,
+        gil: Gil::OfRuntime(352),
+        next_thread: 8,
+        thread_id: 176,
+        native_id: None,
+    }),
     c_recursion: None,
 };
