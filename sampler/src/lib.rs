@@ -16,6 +16,7 @@
 //!     await_chains: false,
 //!     stubs: None,
 //!     label_variables: Vec::new(),
+//!     streams: Default::default(),
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
@@ -27,6 +28,7 @@ mod directory;
 mod engine;
 mod error;
 mod files;
+mod growth;
 mod label_variable;
 mod launch;
 mod limits;
@@ -43,7 +45,9 @@ mod unwind;
 
 pub use directory::SessionDirectory;
 pub use error::Error;
+pub use growth::Growth;
 pub use label_variable::{LabelVariable, NotAVariable};
+pub use launch::Streams;
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
-pub use session::{EngineChoice, Request, Session};
+pub use session::{EngineChoice, Request, Session, Watched};

@@ -1,10 +1,14 @@
 //! A session: one profiling of one command and all that it starts.
 
+mod watch;
+
+pub use watch::Watched;
+
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
 use crate::label_variable::LabelVariable;
-use crate::launch::{Child, Environment};
+use crate::launch::{Child, Environment, Streams};
 use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,6 +39,8 @@ pub struct Request {
     pub stubs: Option<bool>,
     /// The context variables whose values are labels of samples; needs the signal engine.
     pub label_variables: Vec<LabelVariable>,
+    /// Where the command reads and writes.
+    pub streams: Streams,
 }
 
 /// How to take samples.
@@ -85,7 +91,7 @@ impl Session {
             environment.set(SESSION_ENV, directory.path().into());
         }
         let signals = Signals::catch()?;
-        let mut child = Child::fork(&request.command, &environment, &signals)?;
+        let mut child = Child::fork(&request.command, &environment, &request.streams, &signals)?;
         let engine = plan.start(child.pid())?;
         let (started, started_at) = (now(), SystemTime::now());
         child.release()?;
@@ -103,6 +109,11 @@ impl Session {
     /// When the system refuses to tell about the command, or a thread of the profiler's failed.
     pub fn record(&mut self) -> Result<Recording, Error> {
         let exit = self.wait_until(self.deadline)?;
+        self.finish(exit)
+    }
+
+    /// Samples no more.
+    fn finish(&mut self, exit: Option<ExitStatus>) -> Result<Recording, Error> {
         let ended = now();
         let found = self.engine.take().map(Engine::stop).transpose()?;
         Ok(self.recording(found, ended, exit))
@@ -143,12 +154,7 @@ impl Session {
     /// Waits for the end of the command or for a time, and hands on signals meanwhile.
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<Option<ExitStatus>, Error> {
         loop {
-            while let Some(received) = self.signals.next() {
-                // What the command itself sends to its parent is not meant for the command.
-                if received.by_process && received.sender != self.child.pid() {
-                    self.child.signal(received.signal);
-                }
-            }
+            self.take_signals();
             if let Some(status) = self.child.poll()? {
                 return Ok(Some(status));
             }
@@ -159,14 +165,21 @@ impl Session {
             let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
             files.extend(self.child.ended().map(|ended| PollFd::new(ended, PollFlags::POLLIN)));
             let longest = if files.len() > 1 { PollTimeout::MAX } else { PollTimeout::from(LOOK_MS) };
-            // Rounded up, so as not to look again and again in the last millisecond.
-            let left = left.map(|left| left.saturating_add(Duration::from_micros(999)));
-            let timeout = left.map_or(longest, |left| PollTimeout::try_from(left).unwrap_or(longest).min(longest));
-            match poll(&mut files, timeout) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
-                Err(errno) => return Err(Error::System { call: "poll", source: errno.into() }),
-            }
+            wait(&mut files, left, longest)?;
         }
+    }
+
+    /// Hands on the signals that are there. Whether one of them asks this process to end.
+    fn take_signals(&mut self) -> bool {
+        let mut asked_to_end = false;
+        while let Some(received) = self.signals.next() {
+            // What the command itself sends to its parent is not meant for the command.
+            if received.by_process && received.sender != self.child.pid() {
+                self.child.signal(received.signal);
+            }
+            asked_to_end |= [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP].contains(&received.signal);
+        }
+        asked_to_end
     }
 
     fn recording(&self, found: Option<Found>, ended: MonotonicNs, exit: Option<ExitStatus>) -> Recording {
@@ -202,5 +215,16 @@ impl Session {
             recording.losses = Losses { kernel_excluded: !kernel, sampled_for, cpu_time, ..recorded.losses };
         }
         recording
+    }
+}
+
+/// Waits until one of the files can be read, but no longer than what is left, nor than the longest time.
+fn wait(files: &mut [PollFd], left: Option<Duration>, longest: PollTimeout) -> Result<(), Error> {
+    // Rounded up, so as not to look again and again in the last millisecond.
+    let left = left.map(|left| left.saturating_add(Duration::from_micros(999)));
+    let timeout = left.map_or(longest, |left| PollTimeout::try_from(left).unwrap_or(longest).min(longest));
+    match poll(files, timeout) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(errno) => Err(Error::System { call: "poll", source: errno.into() }),
     }
 }

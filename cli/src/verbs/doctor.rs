@@ -196,6 +196,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             duration: None,
             stubs: None,
             label_variables: Vec::new(),
+            streams: Default::default(),
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;

@@ -213,6 +213,7 @@ fn check_frequency(asked: u32, limit: Option<i64>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::Streams;
 
     #[test]
     fn frequencies_are_checked_against_the_kernels_limit() {
@@ -236,6 +237,7 @@ mod tests {
             await_chains: true,
             stubs,
             label_variables: Vec::new(),
+            streams: Streams::default(),
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};

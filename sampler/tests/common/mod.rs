@@ -75,6 +75,7 @@ pub fn request(command: Vec<OsString>) -> Request {
         duration: None,
         stubs: Some(false),
         label_variables: Vec::new(),
+        streams: Default::default(),
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) mod scopes;
 
 use super::Found;
 use crate::error::Error;
+use crate::growth::{self, Asked, Tap};
 use crate::recorder::Recorded;
 use crate::recording::{Event, now};
 use assembler::{Assembler, Sampled};
@@ -34,6 +35,7 @@ pub(crate) struct Engine {
     /// Closed to stop.
     stop: PipeWriter,
     reader: JoinHandle<Read>,
+    pub(super) tap: Tap,
 }
 
 /// What the thread has read.
@@ -46,11 +48,27 @@ impl Engine {
     /// When there are no more threads or files.
     pub(crate) fn start(rings: PathBuf, mode: Mode) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
+        let (tap, asked) = growth::tap();
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(RingDirectory::new(rings), &stopped))
+            .spawn(move || read(RingDirectory::new(rings), &stopped, asked))
             .map_err(Error::system("pthread_create"))?;
-        Ok(Engine { mode, stop, reader })
+        Ok(Engine { mode, stop, reader, tap })
+    }
+
+    /// What causes its samples.
+    pub(super) fn event(&self) -> Event {
+        match self.mode {
+            Mode::Cpu => Event::TaskClock,
+            Mode::Wall => Event::Wall,
+            Mode::Gil => Event::Gil,
+        }
+    }
+
+    /// Whether time in the kernel is sampled. A signal that comes while the thread is in the kernel is a sample of the system
+    /// call, whatever brings it.
+    pub(super) fn kernel(&self) -> bool {
+        true
     }
 
     /// Has the targets stop, and reads what they have written.
@@ -58,15 +76,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Thread`] when the thread has panicked.
     pub(crate) fn stop(self) -> Result<Found, Error> {
+        let (event, kernel) = (self.event(), self.kernel());
         drop(self.stop);
         let (recorded, cpu_time) = self.reader.join().map_err(|_| Error::Thread("reading"))?;
-        let event = match self.mode {
-            Mode::Cpu => Event::TaskClock,
-            Mode::Wall => Event::Wall,
-            Mode::Gil => Event::Gil,
-        };
-        // A signal that comes while the thread is in the kernel is a sample of the system call, whatever brings it.
-        Ok(Found { event, kernel: true, cpu_time: cpu_time.filter(|_| self.mode == Mode::Cpu), recorded })
+        Ok(Found { event, kernel, cpu_time: cpu_time.filter(|_| self.mode == Mode::Cpu), recorded })
     }
 }
 
@@ -77,7 +90,7 @@ struct Open {
 }
 
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
+fn read(mut directory: RingDirectory, stopped: &PipeReader, mut asked: Asked) -> Read {
     let mut assembler = Assembler::new();
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
@@ -109,6 +122,7 @@ fn read(mut directory: RingDirectory, stopped: &PipeReader) -> Read {
             open.iter_mut().for_each(|open| end(open, &mut assembler, false));
             return assembler.finish();
         }
+        asked.answer(|| assembler.so_far(open.iter().map(|open| &open.ring), now()));
     }
 }
 
