@@ -4,10 +4,12 @@ pub mod doctor;
 pub mod flamegraph;
 pub mod record;
 pub mod report;
+mod sampling;
 mod selection;
 mod source;
 mod summary;
 pub mod timeline;
+pub mod top;
 
 use anyhow::{Context, Result, bail};
 use pronk_symbolizer::along_awaits;
