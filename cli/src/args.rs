@@ -1,13 +1,12 @@
 //! What can be asked for on the command line, with the limits of each value.
 
+mod sampling;
 mod selection;
 
+pub use sampling::{Engine, Native, Sampling, Stubs};
 pub use selection::{Grouping, Samples, Selection};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use pronk_sampler::{EngineChoice, LabelArgument, LabelVariable};
-use pronk_symbolizer::profile::{self, NativeFrames};
-use std::ffi::OsString;
+use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +26,9 @@ pub enum Verb {
     /// Profile a command, with all the processes and threads that it starts, or a process that runs
     #[command(override_usage = "pronk record [OPTIONS] -- COMMAND [ARG]...\n       pronk record [OPTIONS] --pid PID", after_help = RECORD_HELP)]
     Record(RecordArguments),
+    /// Show live, in the terminal, where a command, or a process that runs, spends its time
+    #[command(override_usage = "pronk top [OPTIONS] -- COMMAND [ARG]...\n       pronk top [OPTIONS] --pid PID", after_help = TOP_HELP)]
+    Top(TopArguments),
     /// Print the functions of a profile, with their own samples and those of what they called
     Report(ReportArguments),
     /// Draw a profile as a flamegraph
@@ -43,6 +45,15 @@ const RECORD_HELP: &str = "\
 The command keeps its stdin, stdout, stderr and signals, and pronk ends as the command ended:
 with its exit status, or by the same signal. If the command could not be run, the status is 127
 when there is no such command, 126 when it cannot be executed, and 2 for any other reason.";
+
+const TOP_HELP: &str = "\
+Press ? for the keys. The command's stdout and stderr would destroy the screen: they go nowhere, or
+into the file of --output. Its stdin is empty, unless pronk's own stdin is not the terminal.
+
+When the command has ended, the view stays until q, and pronk ends as the command ended: with its
+exit status, or by the same signal. Before that, q and Ctrl-C ask: i interrupts the command, as
+Ctrl-C in a terminal would, and w leaves the view; in both cases pronk samples no more, and waits
+until the command has ended. Nothing is written unless p saves a profile.";
 
 const OUTPUT_HELP: &str = "\
 Where to write; the name's end says what:
@@ -61,25 +72,13 @@ pub struct RecordArguments {
     #[arg(short, long, value_name = "FILE", long_help = OUTPUT_HELP)]
     pub output: Option<PathBuf>,
 
-    /// Samples per second of what --mode says, for each thread
-    #[arg(short = 'F', long, value_name = "HZ", default_value = "999", value_parser = frequency)]
-    pub frequency: u32,
-
-    /// Which moments of a thread are sampled
-    #[arg(long, value_enum, default_value_t = Mode::Cpu)]
-    pub mode: Mode,
-
-    /// Profile this process, which runs already, until Ctrl-C, or as long as --duration says
-    #[arg(short, long, value_name = "PID", conflicts_with = "command", value_parser = pid)]
-    pub pid: Option<u32>,
+    /// What to run, and how to sample it.
+    #[command(flatten)]
+    pub sampling: Sampling,
 
     /// Stop sampling after this time; the command goes on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
-
-    /// Native frames to show in flamegraphs and collapsed stacks
-    #[arg(long, value_enum, default_value_t = Native::Extensions)]
-    pub native: Native,
 
     /// Tell frames of one function apart by the line that was being executed, in what is drawn
     #[arg(long)]
@@ -89,43 +88,21 @@ pub struct RecordArguments {
     #[command(flatten)]
     pub grouping: Grouping,
 
-    /// How samples are taken
-    #[arg(long, value_enum, default_value_t = Engine::Auto)]
-    pub engine: Engine,
-
-    /// Have the kernel's part of each stack, where that is permitted (perf has it anyway)
-    #[arg(long)]
-    pub kernel: bool,
-
     /// Record what awaits each task of asyncio, and put tasks on top of it, in what is drawn (needs the signal engine)
     #[arg(long)]
     pub await_chains: bool,
+}
 
-    /// When functions run through their stubs
-    #[arg(long, value_enum, default_value_t = Stubs::Auto)]
-    pub stubs: Stubs,
+/// `pronk top`
+#[derive(Args, Debug)]
+pub struct TopArguments {
+    /// Where the command's stdout and stderr go, appended; without this they go nowhere
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 
-    /// Have the value of this context variable as a label (KEY=MODULE.NAME names the label); may be repeated
-    #[arg(long, value_name = "MODULE.NAME")]
-    pub label_var: Vec<LabelVariable>,
-
-    /// Have this argument of a function, or an attribute of it (FUNCTION:ARGUMENT.ATTRIBUTE), as a label of what the function
-    /// does; may be repeated
-    #[arg(long, value_name = "MODULE.FUNCTION:ARGUMENT")]
-    pub label_arg: Vec<LabelArgument>,
-
-    /// Have the name and the trace id of the current span of OpenTelemetry as labels: span and trace
-    #[arg(long)]
-    pub label_otel: bool,
-
-    /// The command to run, and its arguments
-    #[arg(
-        required_unless_present = "pid",
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "COMMAND"
-    )]
-    pub command: Vec<OsString>,
+    /// What to run, and how to sample it.
+    #[command(flatten)]
+    pub sampling: Sampling,
 }
 
 /// `pronk report`
@@ -249,101 +226,6 @@ pub struct DumpArguments {
     pub verbose: bool,
 }
 
-/// Which native frames to show. Python frames are always shown.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Native {
-    /// None
-    Python,
-    /// Those of extension modules, libraries and the kernel, without the interpreter's own machinery
-    Extensions,
-    /// All
-    All,
-}
-
-impl From<Native> for NativeFrames {
-    fn from(native: Native) -> Self {
-        match native {
-            Native::Python => NativeFrames::Python,
-            Native::Extensions => NativeFrames::Extensions,
-            Native::All => NativeFrames::All,
-        }
-    }
-}
-
-/// How samples are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// The best that this machine permits: signal, driven by perf events or by timers
-    Auto,
-    /// By the kernel, from outside the program
-    Perf,
-    /// By a signal handler in the program
-    Signal,
-}
-
-impl From<Engine> for EngineChoice {
-    fn from(engine: Engine) -> Self {
-        match engine {
-            Engine::Auto => EngineChoice::Auto,
-            Engine::Perf => EngineChoice::Perf,
-            Engine::Signal => EngineChoice::Signal,
-        }
-    }
-}
-
-/// Which moments of a thread are sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// Those in which it is on a processor
-    Cpu,
-    /// All, waiting included (needs the signal engine)
-    Wall,
-    /// Those in which it holds the interpreter's lock (needs the signal engine)
-    Gil,
-}
-
-impl From<Mode> for pronk_sampler::Mode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Cpu => pronk_sampler::Mode::Cpu,
-            Mode::Wall => pronk_sampler::Mode::Wall,
-            Mode::Gil => pronk_sampler::Mode::Gil,
-        }
-    }
-}
-
-impl From<Mode> for profile::Mode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Cpu => profile::Mode::Cpu,
-            Mode::Wall => profile::Mode::Wall,
-            Mode::Gil => profile::Mode::Gil,
-        }
-    }
-}
-
-/// When functions run through their stubs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Stubs {
-    /// As the engine needs it: full with perf; with signal on CPython 3.9 and 3.10 only
-    Auto,
-    /// Always
-    Full,
-    /// In short windows, so that they cost less (not there yet)
-    Windowed,
-    /// Never (needs the signal engine)
-    Off,
-}
-
-fn frequency(text: &str) -> Result<u32, String> {
-    // The engines' limits are the sampler's to check: it names them and their values.
-    text.parse().ok().filter(|hz| *hz > 0).ok_or_else(|| {
-        "a frequency is a whole number of samples per second, from 1 to 20000, with --engine perf to \
-         kernel.perf_event_max_sample_rate"
-            .to_owned()
-    })
-}
-
 /// The longest duration: ten years, which every clock here can count.
 const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 
@@ -382,8 +264,8 @@ mod tests {
     #[test]
     fn the_command_is_taken_as_it_is() {
         let expected = ["python", "-c", "pass", "--", "-F", "0"];
-        assert_eq!(record(&["--", "python", "-c", "pass", "--", "-F", "0"]).unwrap().command, expected);
-        assert_eq!(record(&["-F", "9", "python", "-c", "pass", "--", "-F", "0"]).unwrap().command, expected);
+        assert_eq!(record(&["--", "python", "-c", "pass", "--", "-F", "0"]).unwrap().sampling.command, expected);
+        assert_eq!(record(&["-F", "9", "python", "-c", "pass", "--", "-F", "0"]).unwrap().sampling.command, expected);
         assert!(record(&["--"]).is_err());
         assert!(record(&[]).is_err());
     }
@@ -391,7 +273,7 @@ mod tests {
     #[test]
     fn frequencies_have_limits() {
         for good in ["1", "999", "20000"] {
-            assert_eq!(record(&["-F", good, "--", "true"]).unwrap().frequency, good.parse::<u32>().unwrap());
+            assert_eq!(record(&["-F", good, "--", "true"]).unwrap().sampling.frequency, good.parse::<u32>().unwrap());
         }
         for bad in ["0", "1.5", "99999999999999999999", "fast", ""] {
             let error = record(&["-F", bad, "--", "true"]).unwrap_err().to_string();

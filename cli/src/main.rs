@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let Arguments { verb } = Arguments::parse();
     let (result, status) = match verb {
         Verb::Record(arguments) => (verbs::record::run(arguments), USAGE),
+        Verb::Top(arguments) => (verbs::top::run(arguments), USAGE),
         Verb::Report(arguments) => (verbs::report::run(arguments), 1),
         Verb::Flamegraph(arguments) => (verbs::flamegraph::run(arguments), 1),
         Verb::Timeline(arguments) => (verbs::timeline::run(arguments), 1),

@@ -12,6 +12,7 @@
 use crate::error::Error;
 use crate::signals::Signals;
 use std::ffi::{CString, OsStr, OsString, c_char, c_int};
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -19,6 +20,26 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::ptr;
+use std::sync::Arc;
+
+/// Where a command reads and writes, where that is not where the profiler does.
+#[derive(Clone, Debug, Default)]
+pub struct Streams {
+    /// Its stdin.
+    pub input: Option<Arc<File>>,
+    /// Its stdout and stderr.
+    pub output: Option<Arc<File>>,
+}
+
+impl Streams {
+    /// The files, and the descriptors that they have in the command.
+    fn files(&self) -> Vec<(c_int, c_int)> {
+        let [input, output] = [&self.input, &self.output].map(|file| file.as_ref().map(|file| file.as_raw_fd()));
+        let of = |file: Option<c_int>, as_descriptor| file.map(|file| (file, as_descriptor));
+        let all = [of(input, libc::STDIN_FILENO), of(output, libc::STDOUT_FILENO), of(output, libc::STDERR_FILENO)];
+        all.into_iter().flatten().collect()
+    }
+}
 
 /// The environment that a command gets.
 #[derive(Debug)]
@@ -92,11 +113,16 @@ impl Child {
     ///
     /// # Errors
     /// [`Error::NoCommand`], [`Error::ZeroByte`], or [`Error::System`] when the system refuses.
-    pub(crate) fn fork(command: &[OsString], environment: &Environment, signals: &Signals) -> Result<Child, Error> {
+    pub(crate) fn fork(
+        command: &[OsString],
+        environment: &Environment,
+        streams: &Streams,
+        signals: &Signals,
+    ) -> Result<Child, Error> {
         let program = command.first().ok_or(Error::NoCommand)?;
         let (go_reader, go) = io::pipe().map_err(Error::system("pipe"))?;
         let (report, report_writer) = io::pipe().map_err(Error::system("pipe"))?;
-        let image = Image::new(command, environment, signals)?;
+        let image = Image::new(command, environment, streams, signals)?;
 
         let mut everything = std::mem::MaybeUninit::uninit();
         let mut mask = std::mem::MaybeUninit::uninit();
@@ -217,6 +243,8 @@ struct Image {
     shell_argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     signals: Vec<(c_int, libc::sighandler_t)>,
+    /// Descriptors of the profiler, and those that the command has for them.
+    streams: Vec<(c_int, c_int)>,
     _words: Vec<CString>,
     _lines: Vec<CString>,
 }
@@ -224,7 +252,12 @@ struct Image {
 const SHELL: &std::ffi::CStr = c"/bin/sh";
 
 impl Image {
-    fn new(command: &[OsString], environment: &Environment, signals: &Signals) -> Result<Image, Error> {
+    fn new(
+        command: &[OsString],
+        environment: &Environment,
+        streams: &Streams,
+        signals: &Signals,
+    ) -> Result<Image, Error> {
         let words = command.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>()?;
         let lines = environment.lines()?;
         let program = command.first().ok_or(Error::NoCommand)?;
@@ -238,6 +271,7 @@ impl Image {
             shell_argv,
             envp: pointers(&lines),
             signals: signals.inherited(),
+            streams: streams.files(),
             _words: words,
             _lines: lines,
         })
@@ -257,6 +291,10 @@ impl Image {
                 libc::sigaction(signal, &action, ptr::null_mut());
             }
             libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut());
+            for &(file, descriptor) in &self.streams {
+                // The copy stays open in the command, unlike the file. Both are open files, so nothing fails here.
+                libc::dup2(file, descriptor);
+            }
 
             let mut byte = 0u8;
             let released = loop {

@@ -18,6 +18,7 @@
 //!     label_variables: Vec::new(),
 //!     label_arguments: Vec::new(),
 //!     label_spans: false,
+//!     streams: Default::default(),
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
 //! let recording = session.record()?;
@@ -31,6 +32,7 @@ mod dump;
 mod engine;
 mod error;
 mod files;
+mod growth;
 mod label_argument;
 mod label_names;
 mod label_variable;
@@ -52,8 +54,10 @@ mod unwind;
 pub use directory::SessionDirectory;
 pub use dump::{Dump, DumpRequest, DumpedTask, DumpedThread, Variable, Waiting, WaitsFor, dump};
 pub use error::Error;
+pub use growth::Growth;
 pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};
+pub use launch::Streams;
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
-pub use session::{EngineChoice, Request, Session};
+pub use session::{EngineChoice, Request, Session, Watched};

@@ -2,15 +2,56 @@
 
 use crate::mappings::{Image, Mapping, Mappings};
 use crate::recording::{MonotonicNs, Process, ProcessId, Thread, ThreadId};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// All processes and threads that ran, and the live ones by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Processes {
-    processes: Vec<Process>,
-    threads: Vec<Thread>,
+    processes: Rows<Process>,
+    threads: Rows<Thread>,
     live: HashMap<u32, Live>,
+}
+
+/// A table that knows which of its rows have changed.
+#[derive(Debug)]
+struct Rows<T> {
+    rows: Vec<T>,
+    changed: BTreeSet<usize>,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Rows<T> {
+        Rows { rows: Vec::new(), changed: BTreeSet::new() }
+    }
+}
+
+impl<T: Clone> Rows<T> {
+    fn get(&self, at: usize) -> Option<&T> {
+        self.rows.get(at)
+    }
+
+    /// A row that is about to change.
+    fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        let row = self.rows.get_mut(at);
+        if row.is_some() {
+            self.changed.insert(at);
+        }
+        row
+    }
+
+    /// Adds a row. Where it is.
+    fn push(&mut self, row: T) -> usize {
+        self.changed.insert(self.rows.len());
+        self.rows.push(row);
+        self.rows.len() - 1
+    }
+
+    /// The rows that are new or have changed since this was asked before, in order.
+    fn take_changed(&mut self) -> impl Iterator<Item = (usize, T)> + '_ {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|at| (at, self.rows[at].clone()))
+    }
 }
 
 /// A process that runs.
@@ -92,8 +133,11 @@ impl Processes {
 
     /// A thread gets another name, which is the process's as well if it is the first.
     pub(crate) fn rename(&mut self, pid: u32, tid: u32, name: String, time: MonotonicNs) {
-        let thread = self.thread(pid, tid, time);
-        if let Some(thread) = self.threads.get_mut(thread.index()) {
+        let id = self.thread(pid, tid, time).index();
+        if self.threads.get(id).is_none_or(|thread| thread.name == name) {
+            return;
+        }
+        if let Some(thread) = self.threads.get_mut(id) {
             if let Some(process) = self.processes.get_mut(thread.process.index()).filter(|_| thread.main) {
                 process.name.clone_from(&name);
             }
@@ -150,7 +194,22 @@ impl Processes {
 
     /// All processes and threads that ran.
     pub(crate) fn finish(self) -> (Vec<Process>, Vec<Thread>) {
-        (self.processes, self.threads)
+        (self.processes.rows, self.threads.rows)
+    }
+
+    /// The processes that are new or have changed since this was asked before, in order.
+    pub(crate) fn changed_processes(&mut self) -> Vec<(ProcessId, Process)> {
+        self.processes.take_changed().map(|(at, process)| (ProcessId(at as u32), process)).collect()
+    }
+
+    /// The threads that are new or have changed since this was asked before, in order.
+    pub(crate) fn changed_threads(&mut self) -> Vec<(ThreadId, Thread)> {
+        self.threads.take_changed().map(|(at, thread)| (ThreadId(at as u32), thread)).collect()
+    }
+
+    /// The ids of the processes of which a thread runs.
+    pub(crate) fn live_pids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.live.iter().filter(|(_, live)| !live.threads.is_empty()).map(|(pid, _)| *pid)
     }
 
     /// The process that has an id now, made known if it is not.
@@ -181,13 +240,11 @@ impl Processes {
     }
 
     fn new_process(&mut self, process: Process) -> ProcessId {
-        self.processes.push(process);
-        ProcessId(self.processes.len() as u32 - 1)
+        ProcessId(self.processes.push(process) as u32)
     }
 
     fn new_thread(&mut self, process: ProcessId, pid: u32, tid: u32, name: String) -> ThreadId {
-        self.threads.push(Thread { process, tid, name, main: tid == pid });
-        ThreadId(self.threads.len() as u32 - 1)
+        ThreadId(self.threads.push(Thread { process, tid, name, main: tid == pid }) as u32)
     }
 }
 

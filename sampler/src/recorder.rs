@@ -4,6 +4,7 @@ use crate::engine::perf::contexts::Rings;
 use crate::engine::perf::records::{Kind, Record, Sample as RawSample};
 use crate::engine::perf::timeline::PythonFrame;
 use crate::files::Mapped;
+use crate::growth::SoFar;
 use crate::mappings::Mapping;
 use crate::maps;
 use crate::processes::Processes;
@@ -112,6 +113,20 @@ impl Recorder {
             }
             Kind::Throttled => self.losses.throttled += 1,
             Kind::Malformed => self.losses.malformed += 1,
+        }
+    }
+
+    /// The tables as they are, up to a time.
+    pub(crate) fn so_far(&mut self, until: MonotonicNs) -> SoFar<'_> {
+        SoFar {
+            until,
+            processes: &mut self.processes,
+            mappings: &self.published.mappings,
+            codes: &[],
+            stacks: &self.stacks,
+            contexts: self.rings.as_ref().map_or(&[], Rings::contexts),
+            samples: &mut self.samples,
+            losses: self.losses.clone(),
         }
     }
 

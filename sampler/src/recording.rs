@@ -3,7 +3,8 @@
 //! A recording knows no names. It is made of tables that refer to each other by index, so that a sample is a few words.
 
 use nix::time::{ClockId, clock_gettime};
-use pronk_trampolines::wire::{CodeKind, LineTableFormat, Token};
+pub use pronk_trampolines::wire::LineTableFormat;
+use pronk_trampolines::wire::{CodeKind, Token};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -256,6 +257,14 @@ impl StackTable {
             self.nodes.push((below, frame));
             StackId(self.nodes.len() as u32 - 1)
         })
+    }
+
+    /// The rows from a position on: each stack's topmost frame on top of the stack below.
+    ///
+    /// # Panics
+    /// When there are fewer rows.
+    pub(crate) fn from(&self, position: usize) -> &[(Option<StackId>, Frame)] {
+        &self.nodes[position..]
     }
 
     /// The number of distinct stacks.

@@ -1,12 +1,16 @@
 //! A session: one profiling of one command and all that it starts, or of a process that ran before.
 
+mod watch;
+
+pub use watch::Watched;
+
 use crate::attach::Prepared;
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
 use crate::label_argument::LabelArgument;
 use crate::label_variable::LabelVariable;
-use crate::launch::{Child, Environment};
+use crate::launch::{Child, Environment, Streams};
 use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
 use crate::subject::{State, Subject};
@@ -42,6 +46,8 @@ pub struct Request {
     pub label_arguments: Vec<LabelArgument>,
     /// Whether the current span of OpenTelemetry is a label of samples; needs the signal engine.
     pub label_spans: bool,
+    /// Where the command reads and writes.
+    pub streams: Streams,
 }
 
 /// How to take samples.
@@ -92,7 +98,7 @@ impl Session {
             environment.set(SESSION_ENV, directory.path().into());
         }
         let signals = Signals::catch()?;
-        let mut child = Child::fork(&request.command, &environment, &signals)?;
+        let mut child = Child::fork(&request.command, &environment, &request.streams, &signals)?;
         let engine = plan.start(child.pid(), None)?;
         let started = (now(), SystemTime::now());
         child.release()?;
@@ -152,6 +158,11 @@ impl Session {
     /// When the system refuses to tell about the command, or a thread of the profiler's failed.
     pub fn record(&mut self) -> Result<Recording, Error> {
         let exit = self.wait_until(self.deadline)?;
+        self.finish(exit)
+    }
+
+    /// Samples no more.
+    fn finish(&mut self, exit: Option<ExitStatus>) -> Result<Recording, Error> {
         let ended = now();
         let found = self.engine.take().map(Engine::stop).transpose();
         let left = self.subject.leave();
@@ -208,10 +219,9 @@ impl Session {
     /// Waits for the end of the command or process, or for a time, and takes signals meanwhile.
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<Option<ExitStatus>, Error> {
         loop {
-            while let Some(received) = self.signals.next() {
-                if self.subject.take(received) {
-                    return Ok(None);
-                }
+            let asked_to_end = self.take_signals();
+            if asked_to_end && !self.subject.is_command() {
+                return Ok(None);
             }
             if let State::Ended(status) = self.subject.look()? {
                 return Ok(status);
@@ -223,15 +233,19 @@ impl Session {
             let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
             files.extend(self.subject.ended().map(|ended| PollFd::new(ended, PollFlags::POLLIN)));
             let longest = if files.len() > 1 { PollTimeout::MAX } else { PollTimeout::from(LOOK_MS) };
-            // Rounded up, so as not to look again and again in the last millisecond.
-            let left = left.map(|left| left.saturating_add(Duration::from_micros(999)));
             let left = left.into_iter().chain(self.subject.longest_wait()).min();
-            let timeout = left.map_or(longest, |left| PollTimeout::try_from(left).unwrap_or(longest).min(longest));
-            match poll(&mut files, timeout) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
-                Err(errno) => return Err(Error::System { call: "poll", source: errno.into() }),
-            }
+            wait(&mut files, left, longest)?;
         }
+    }
+
+    /// Hands on the signals that are there. Whether one of them asks this process to end.
+    fn take_signals(&mut self) -> bool {
+        let mut asked_to_end = false;
+        while let Some(received) = self.signals.next() {
+            self.subject.hand_on(received);
+            asked_to_end |= [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP].contains(&received.signal);
+        }
+        asked_to_end
     }
 
     fn recording(&self, found: Option<Found>, ended: MonotonicNs, exit: Option<ExitStatus>) -> Recording {
@@ -267,5 +281,16 @@ impl Session {
             recording.losses = Losses { kernel_excluded: !kernel, sampled_for, cpu_time, ..recorded.losses };
         }
         recording
+    }
+}
+
+/// Waits until one of the files can be read, but no longer than what is left, nor than the longest time.
+fn wait(files: &mut [PollFd], left: Option<Duration>, longest: PollTimeout) -> Result<(), Error> {
+    // Rounded up, so as not to look again and again in the last millisecond.
+    let left = left.map(|left| left.saturating_add(Duration::from_micros(999)));
+    let timeout = left.map_or(longest, |left| PollTimeout::try_from(left).unwrap_or(longest).min(longest));
+    match poll(files, timeout) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(errno) => Err(Error::System { call: "poll", source: errno.into() }),
     }
 }

@@ -73,19 +73,25 @@ impl Subject {
         })
     }
 
-    /// Takes a signal that the profiler got. Returns whether it asks the session to end.
-    pub(crate) fn take(&self, received: Received) -> bool {
-        match self {
-            Subject::Command(child) => {
-                // What the command itself sends to its parent is not meant for the command.
-                if received.by_process && received.sender != child.pid() {
-                    child.signal(received.signal);
-                }
-                false
+    /// Whether it is a command that this process has started.
+    pub(crate) fn is_command(&self) -> bool {
+        matches!(self, Subject::Command(_))
+    }
+
+    /// Hands on a signal that the profiler got, to a command.
+    pub(crate) fn hand_on(&self, received: Received) {
+        if let Subject::Command(child) = self {
+            // What the command itself sends to its parent is not meant for the command.
+            if received.by_process && received.sender != child.pid() {
+                child.signal(received.signal);
             }
-            Subject::Process(_) | Subject::Left(_) => {
-                [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP].contains(&received.signal)
-            }
+        }
+    }
+
+    /// Interrupts a command, as a terminal does. A process that ran before is left alone.
+    pub(crate) fn interrupt(&self) {
+        if let Subject::Command(child) = self {
+            child.signal(libc::SIGINT);
         }
     }
 

@@ -11,8 +11,10 @@
 mod awaits;
 pub mod file;
 mod lines;
+pub mod live;
 mod machinery;
 mod merge;
+mod names;
 mod native;
 pub mod profile;
 mod registry;

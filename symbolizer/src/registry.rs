@@ -2,7 +2,7 @@
 
 use crate::profile::PythonSupport;
 use pronk_sampler::recording::{Address, Process};
-use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Status, Token};
+use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -30,16 +30,16 @@ struct Registry {
     created_ns: u64,
     support: PythonSupport,
     functions: HashMap<u64, Function>,
+    /// How many bytes of its records were read.
+    read: u64,
+    unregistered: u64,
+    deep_stops: u64,
 }
 
 /// Every registry of a session.
 #[derive(Debug, Default)]
 pub struct Registries {
     registries: HashMap<Token, Registry>,
-    /// Functions that got no stub of their own.
-    pub unregistered: u64,
-    /// How often stubs were stopped for a while because the stack was nearly used up.
-    pub deep_stops: u64,
     /// What was wrong, in words.
     pub notes: Vec<String>,
 }
@@ -48,39 +48,65 @@ impl Registries {
     /// Reads every registry in the session's directory. What cannot be read is noted.
     pub fn load(session: &Path) -> Registries {
         let mut registries = Registries::default();
+        registries.read_on(session);
+        registries
+    }
+
+    /// Reads what the registries in the session's directory have got since, in those that are known and in new ones.
+    pub fn read_on(&mut self, session: &Path) {
         let entries = match std::fs::read_dir(session) {
             Ok(entries) => entries,
             Err(error) => {
-                let path = session.display();
-                registries.notes.push(format!("the session's directory {path} cannot be read: {error}"));
-                return registries;
+                self.note(format!("the session's directory {} cannot be read: {error}", session.display()));
+                return;
             }
         };
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort();
         for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == REGISTRY_EXTENSION)) {
-            if let Err(problem) = registries.add(path) {
-                registries.notes.push(format!("no function names from {}: {problem}", path.display()));
+            if let Err(problem) = self.read(path) {
+                self.note(format!("no function names from {}: {problem}", path.display()));
             }
         }
-        registries
     }
 
-    fn add(&mut self, path: &Path) -> Result<(), String> {
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Functions that got no stub of their own.
+    pub fn unregistered(&self) -> u64 {
+        self.registries.values().fold(0, |sum, registry| sum.saturating_add(registry.unregistered))
+    }
+
+    /// How often stubs were stopped for a while because the stack was nearly used up.
+    pub fn deep_stops(&self) -> u64 {
+        self.registries.values().fold(0, |sum, registry| sum.saturating_add(registry.deep_stops))
+    }
+
+    fn read(&mut self, path: &Path) -> Result<(), String> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Token>().ok());
         let token = stem.ok_or("its name is not a token")?;
-        let bytes = read_used(path).map_err(|error| error.to_string())?;
+        let before = self.registries.get(&token).map_or(0, |registry| registry.read);
+        let bytes = read_used(path, before).map_err(|error| error.to_string())?;
         let reader = Reader::new(&bytes).map_err(|error| error.to_string())?;
         if reader.token() != token {
             return Err(format!("it says that it is {}", reader.token()));
         }
-        self.unregistered = self.unregistered.saturating_add(reader.unregistered());
-        self.deep_stops = self.deep_stops.saturating_add(reader.deep_stops());
+        let mut functions = self.registries.remove(&token).map_or_else(HashMap::new, |registry| registry.functions);
+        let mut records = reader.records();
+        let all = records.unread();
+        add_functions(&mut records, &mut functions);
         let registry = Registry {
             pid: reader.pid(),
             created_ns: reader.created_ns(),
             support: support(&reader),
-            functions: functions(&reader),
+            functions,
+            read: before.saturating_add((all - records.unread()) as u64),
+            unregistered: reader.unregistered(),
+            deep_stops: reader.deep_stops(),
         };
         self.registries.insert(token, registry);
         Ok(())
@@ -126,8 +152,9 @@ impl Registries {
     }
 }
 
-/// The part of a registry's file that was ever used. The rest is a hole, and can be large.
-fn read_used(path: &Path) -> io::Result<Vec<u8>> {
+/// The header of a registry's file and, of the part behind it that was ever used, what is behind so many bytes. The rest is
+/// a hole, and can be large.
+fn read_used(path: &Path, before: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -136,8 +163,8 @@ fn read_used(path: &Path) -> io::Result<Vec<u8>> {
     file.by_ref().take(size_of::<Header>() as u64).read_to_end(&mut bytes)?;
     let used = bytes.get(offset_of!(Header, used)..).and_then(|rest| rest.first_chunk());
     let used = used.map_or(0, |chunk| u64::from_ne_bytes(*chunk));
-    file.seek(SeekFrom::Start(bytes.len() as u64))?;
-    file.take(used.min(MAX_SIZE)).read_to_end(&mut bytes)?;
+    file.seek(SeekFrom::Start((bytes.len() as u64).saturating_add(before)))?;
+    file.take(used.min(MAX_SIZE).saturating_sub(before)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -146,9 +173,8 @@ pub fn full_name(module: &str, qualname: &str) -> String {
     if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
 }
 
-fn functions(reader: &Reader) -> HashMap<u64, Function> {
-    let mut functions = HashMap::new();
-    for Record::Function { stub, function, .. } in reader.records() {
+fn add_functions(records: &mut Records<'_>, functions: &mut HashMap<u64, Function>) {
+    for Record::Function { stub, function, .. } in records {
         let named = Function {
             name: full_name(&String::from_utf8_lossy(function.module), &String::from_utf8_lossy(function.qualname)),
             file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
@@ -156,7 +182,6 @@ fn functions(reader: &Reader) -> HashMap<u64, Function> {
         };
         functions.insert(stub, named);
     }
-    functions
 }
 
 fn support(reader: &Reader) -> PythonSupport {
@@ -279,6 +304,31 @@ mod tests {
         let registries = Registries::load(session.path());
         assert_eq!(registries.function(TOKEN, Address(0x1040)).unwrap().name, "a.g");
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
+    }
+
+    #[test]
+    fn what_a_registry_has_got_since_is_read_on() {
+        let session = tempfile::tempdir().unwrap();
+        let mut registry = running().function(0x1000, "a", "f", "a.py", 1);
+        registry.write(session.path(), TOKEN);
+        let mut registries = Registries::load(session.path());
+        registry = registry.function(0x1040, "a", "g", "a.py", 5);
+        let begun = registry.0.len();
+        registry = registry.function(0x1080, "a", "h", "a.py", 9);
+        let size = registry.0[begun..begun + 4].to_vec();
+        registry.set(begun, &0u32.to_ne_bytes());
+        registry.write(session.path(), TOKEN);
+        registries.read_on(session.path());
+        let name = |registries: &Registries, stub| Some(registries.function(TOKEN, Address(stub))?.name.clone());
+        assert_eq!(name(&registries, 0x1040).as_deref(), Some("a.g"));
+        assert_eq!(name(&registries, 0x1080), None);
+        registry.set(begun, &size);
+        // What was read is not read again.
+        registry.set(size_of::<Header>(), &[0xff; 8]);
+        registry.write(session.path(), TOKEN);
+        registries.read_on(session.path());
+        assert_eq!(name(&registries, 0x1080).as_deref(), Some("a.h"));
+        assert_eq!(name(&registries, 0x1000).as_deref(), Some("a.f"));
     }
 
     #[test]

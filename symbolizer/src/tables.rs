@@ -5,17 +5,19 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A table in which equal rows are one row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Table<T> {
     rows: Vec<T>,
     known: HashMap<T, u32>,
 }
 
-impl<T: Clone + Eq + Hash> Table<T> {
-    fn new() -> Table<T> {
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
         Table { rows: Vec::new(), known: HashMap::new() }
     }
+}
 
+impl<T: Clone + Eq + Hash> Table<T> {
     fn row(&mut self, value: T) -> u32 {
         if let Some(&row) = self.known.get(&value) {
             return row;
@@ -44,7 +46,7 @@ pub struct FunctionText<'a> {
 }
 
 /// The tables of a profile that refer to each other, while they grow.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     strings: Table<String>,
     functions: Table<Function>,
@@ -58,7 +60,7 @@ pub type Finished = (Vec<String>, Vec<Function>, Vec<Frame>, Vec<Stack>);
 impl Tables {
     /// Empty tables.
     pub fn new() -> Tables {
-        Tables { strings: Table::new(), functions: Table::new(), frames: Table::new(), stacks: Table::new() }
+        Tables::default()
     }
 
     /// The row of a text.
@@ -89,6 +91,26 @@ impl Tables {
     /// The row of a stack.
     pub fn stack(&mut self, below: Option<StackId>, frame: FrameId) -> StackId {
         StackId(self.stacks.row(Stack { below, frame }))
+    }
+
+    /// The texts so far.
+    pub fn strings(&self) -> &[String] {
+        &self.strings.rows
+    }
+
+    /// The functions so far.
+    pub fn functions(&self) -> &[Function] {
+        &self.functions.rows
+    }
+
+    /// The frames so far.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames.rows
+    }
+
+    /// The stacks so far.
+    pub fn stacks(&self) -> &[Stack] {
+        &self.stacks.rows
     }
 
     /// The tables.

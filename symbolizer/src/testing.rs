@@ -107,8 +107,8 @@ pub fn profile() -> Profile {
     let call = frame("PyObject_Vectorcall", Some("python3.12"), Category::Interpreter);
     let list_sort = frame("list_sort", Some("python3.12"), Category::Native);
     let compare = frame("PyObject_RichCompare", Some("python3.12"), Category::Interpreter);
-    let gap = frame(crate::merge::FRAMES_MISSING, None, Category::Missing);
-    let truncated = frame(crate::merge::STACK_TRUNCATED, None, Category::Missing);
+    let gap = frame(crate::names::FRAMES_MISSING, None, Category::Missing);
+    let truncated = frame(crate::names::STACK_TRUNCATED, None, Category::Missing);
     let inflate = frame("libz.so.1+0x1230", Some("libz.so.1"), Category::Native);
     let fault = frame("page_fault", Some("[kernel]"), Category::Kernel);
     let mut stack = |frames: &[profile::FrameId]| {

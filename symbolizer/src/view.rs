@@ -3,7 +3,7 @@
 use crate::profile::{
     Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, Sample, StackId, StringId, ThreadId,
 };
-use label::{Line, label};
+pub(crate) use label::{Line, label};
 use std::collections::{BTreeMap, HashSet};
 use values::Values;
 
@@ -89,7 +89,8 @@ impl<'a> View<'a> {
     /// A view of a profile.
     pub fn new(profile: &'a Profile, options: &ViewOptions) -> View<'a> {
         let native = options.native.unwrap_or(profile.meta.native);
-        let visible: Vec<bool> = profile.functions.iter().map(|function| shows(profile, function, native)).collect();
+        let visible: Vec<bool> =
+            profile.functions.iter().map(|function| shows(&profile.strings, function, native)).collect();
         let mut shown: Vec<Option<StackId>> = Vec::with_capacity(profile.stacks.len());
         for (index, stack) in profile.stacks.iter().enumerate() {
             let function = profile.frames[stack.frame.index()].function;
@@ -214,7 +215,7 @@ impl<'a> View<'a> {
     /// What a function is called: `module.qualname (file:line)` for Python, `function (binary)` for native code,
     /// `function [kernel]` for the kernel's. Free of `;`, line ends and other control characters.
     pub fn label(&self, function: FunctionId) -> String {
-        label(self.profile, &self.profile.functions[function.index()], Line::Begins)
+        label(&self.profile.strings, &self.profile.functions[function.index()], Line::Begins)
     }
 
     /// What each frame is called: as its function, and where lines are told apart, with the line that was being executed
@@ -222,7 +223,7 @@ impl<'a> View<'a> {
     pub fn frame_labels(&self) -> Vec<String> {
         let label = |frame: &Frame| {
             let line = if self.options.lines { Line::Executed(frame.line) } else { Line::Begins };
-            label(self.profile, &self.profile.functions[frame.function.index()], line)
+            label(&self.profile.strings, &self.profile.functions[frame.function.index()], line)
         };
         self.profile.frames.iter().map(label).collect()
     }
@@ -246,14 +247,13 @@ impl<'a> View<'a> {
     }
 }
 
-fn shows(profile: &Profile, function: &Function, native: NativeFrames) -> bool {
+/// Whether a function's frames are shown.
+pub(crate) fn shows(strings: &[String], function: &Function, native: NativeFrames) -> bool {
     match (function.category, native) {
         (Category::Python, _) | (_, NativeFrames::All) => true,
         (Category::Missing, NativeFrames::Extensions) => true,
         // Where no native frames are shown, missing ones are not missed.
-        (Category::Missing, NativeFrames::Python) => {
-            profile.strings[function.name.index()] != crate::merge::FRAMES_MISSING
-        }
+        (Category::Missing, NativeFrames::Python) => strings[function.name.index()] != crate::names::FRAMES_MISSING,
         (Category::Native | Category::Kernel, native) => native == NativeFrames::Extensions,
         (Category::Interpreter, _) => false,
     }

@@ -5,10 +5,12 @@ pub mod dump;
 pub mod flamegraph;
 pub mod record;
 pub mod report;
+mod sampling;
 mod selection;
 mod source;
 mod summary;
 pub mod timeline;
+pub mod top;
 
 use anyhow::{Context, Result, bail};
 use pronk_symbolizer::along_awaits;

@@ -1,23 +1,20 @@
 //! `pronk record`: run a command, sample it, write what was found, and end as the command did.
 
-use super::summary;
-use crate::agent;
-use crate::args::{Engine, RecordArguments, Stubs};
+use super::{sampling, summary};
+use crate::args::{Engine, RecordArguments};
 use crate::ending::Ending;
 use crate::export::Format;
 use crate::messages::{describe, say};
 use crate::output::{Existing, Output, Written};
 use anyhow::{Context, Result, bail};
-use pronk_sampler::recording::{Event, Recording};
-use pronk_sampler::{Request, Session, SessionDirectory};
+use pronk_sampler::recording::Recording;
+use pronk_sampler::{Request, Session};
 use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::view::{By, View, ViewOptions};
 use pronk_symbolizer::{along_awaits, symbolize};
-use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::ExitStatus;
-use std::time::UNIX_EPOCH;
+use std::time::Duration;
 
 /// Where the profile goes if nothing else is asked for.
 const DEFAULT_OUTPUT: &str = "profile.pronk";
@@ -31,31 +28,15 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     refuse_what_cannot_be(&arguments)?;
     let by = arguments.grouping.by(None)?;
     let outputs = outputs(arguments.output.as_deref())?;
-    let directory = match arguments.pid {
-        Some(pid) => SessionDirectory::create_for(pid, agent::LIBRARY)?,
-        None => SessionDirectory::create(agent::LIBRARY)?,
-    };
     let request = Request {
-        command: arguments.command.clone(),
-        frequency: arguments.frequency,
-        engine: arguments.engine.into(),
-        mode: arguments.mode.into(),
-        kernel: arguments.kernel,
-        label_variables: arguments.label_var.clone(),
-        label_arguments: arguments.label_arg.clone(),
-        label_spans: arguments.label_otel,
         await_chains: arguments.await_chains,
         duration: arguments.duration,
-        stubs: match arguments.stubs {
-            Stubs::Full => Some(true),
-            Stubs::Off => Some(false),
-            Stubs::Auto | Stubs::Windowed => None,
-        },
+        ..sampling::request(&arguments.sampling)?
     };
-    let mut session = match arguments.pid {
-        Some(pid) => attach(request, pid, directory)?,
-        None => Session::start(request, directory)?,
-    };
+    let mut session = sampling::start(&arguments.sampling, request)?;
+    if let Some(pause) = session.pause() {
+        say_attached(&arguments, &session, pause);
+    }
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
@@ -70,39 +51,32 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     Ok(status.map_or(Ending::Status(0), Ending::LikeProgram))
 }
 
-/// Attaches to a process, and says so: it may be long until there is more to say.
-fn attach(request: Request, pid: u32, directory: SessionDirectory) -> Result<Session> {
-    let until = if request.duration.is_some() { "" } else { "; Ctrl-C ends that" };
-    let session = Session::attach(request, pid, directory)?;
-    let pause = session.pause().unwrap_or_default().as_secs_f64() * 1e3;
+/// Says that a process is attached to: it may be long until there is more to say.
+fn say_attached(arguments: &RecordArguments, session: &Session, pause: Duration) {
+    let until = if arguments.duration.is_some() { "" } else { "; Ctrl-C ends that" };
+    let (pid, pause) = (session.pid(), pause.as_secs_f64() * 1e3);
     say!("process {pid} is being sampled{until}; one thread of it was stopped for {pause:.2} ms");
-    Ok(session)
 }
 
 /// Makes the profile, writes it, and says what is in it.
 fn finish(arguments: &RecordArguments, by: Option<By>, recording: &Recording, session: &Session, outputs: &[Output]) {
-    let profile = symbolize(recording, meta(arguments, recording, session));
+    let meta = sampling::meta(&arguments.sampling, recording, session);
+    let profile = symbolize(recording, Meta { await_chains: arguments.await_chains, ..meta });
     let along = arguments.await_chains.then(|| along_awaits(&profile));
     let drawn = along.as_ref().unwrap_or(&profile);
     let view = View::new(drawn, &ViewOptions { lines: arguments.lines, by, ..ViewOptions::default() });
     let files = write(&profile, drawn, &view, outputs);
-    if recording.exit.is_none() && arguments.pid.is_none() {
+    if recording.exit.is_none() && arguments.sampling.pid.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");
     }
     say!("{}", summary::of(&profile, &view, &files));
 }
 
 fn refuse_what_cannot_be(arguments: &RecordArguments) -> Result<()> {
-    if arguments.engine == Engine::Perf && arguments.stubs == Stubs::Off {
-        bail!("--stubs off leaves --engine perf without Python names: use --engine signal, or --stubs full");
-    }
-    if arguments.stubs == Stubs::Windowed {
-        bail!("--stubs windowed is not there yet: use --stubs full, off, or auto");
-    }
-    if arguments.lines && arguments.engine == Engine::Perf {
+    if arguments.lines && arguments.sampling.engine == Engine::Perf {
         bail!("--lines needs --engine signal: with perf, Python functions have no lines");
     }
-    if arguments.await_chains && arguments.engine == Engine::Perf {
+    if arguments.await_chains && arguments.sampling.engine == Engine::Perf {
         bail!("--await-chains needs --engine signal: what awaits a task is only found from inside the program");
     }
     Ok(())
@@ -144,54 +118,9 @@ fn write(profile: &Profile, drawn: &Profile, view: &View<'_>, outputs: &[Output]
     files
 }
 
-/// How the profile was made.
-fn meta(arguments: &RecordArguments, recording: &Recording, session: &Session) -> Meta {
-    let (event, engine) = match recording.event {
-        Event::Cycles => ("cycles", "perf"),
-        Event::CpuClock => ("cpu-clock", "perf"),
-        Event::TaskClock => ("task-clock", "signal"),
-        Event::Wall => ("wall-clock", "signal"),
-        Event::Gil => ("gil-clock", "signal"),
-    };
-    Meta {
-        pronk_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: session.command().iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-        started_at_unix: recording.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        duration_ns: recording.ended.0.saturating_sub(recording.started.0),
-        frequency: recording.frequency,
-        mode: arguments.mode.into(),
-        event: event.to_owned(),
-        engine: engine.to_owned(),
-        driver: session.engine(),
-        stubs: match arguments.stubs {
-            Stubs::Off => "off",
-            Stubs::Auto if engine == "signal" => "auto",
-            Stubs::Auto | Stubs::Full | Stubs::Windowed => "full",
-        }
-        .to_owned(),
-        await_chains: arguments.await_chains,
-        native: arguments.native.into(),
-        exit: recording.exit.map_or_else(|| "still running".to_owned(), in_words),
-    }
-}
-
-fn in_words(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => status.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_end_is_said_in_words() {
-        assert_eq!(in_words(ExitStatus::from_raw(3 << 8)), "exit code 3");
-        assert_eq!(in_words(ExitStatus::from_raw(9)), "killed by signal 9");
-    }
 
     #[test]
     fn a_profile_has_a_flamegraph_beside_it() {

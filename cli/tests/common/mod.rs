@@ -5,6 +5,7 @@
 pub mod python;
 pub mod reading;
 pub mod signal;
+pub mod tmux;
 
 use pronk_symbolizer::file;
 use pronk_symbolizer::profile::*;

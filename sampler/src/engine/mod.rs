@@ -7,6 +7,7 @@ pub(crate) mod signal;
 pub(crate) use plan::Plan;
 
 use crate::error::Error;
+use crate::growth::Tap;
 use crate::recorder::Recorded;
 use crate::recording::Event;
 use std::time::Duration;
@@ -30,6 +31,30 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    /// What causes its samples.
+    pub(crate) fn event(&self) -> Event {
+        match self {
+            Engine::Perf(engine) => engine.event(),
+            Engine::Signal(engine) => engine.event(),
+        }
+    }
+
+    /// Whether time in the kernel is sampled.
+    pub(crate) fn kernel(&self) -> bool {
+        match self {
+            Engine::Perf(engine) => engine.kernel(),
+            Engine::Signal(engine) => engine.kernel(),
+        }
+    }
+
+    /// Where its recording can be watched.
+    pub(crate) fn tap(&mut self) -> &mut Tap {
+        match self {
+            Engine::Perf(engine) => &mut engine.tap,
+            Engine::Signal(engine) => &mut engine.tap,
+        }
+    }
+
     /// Stops, and returns what was found.
     ///
     /// # Errors

@@ -247,6 +247,7 @@ fn check_frequency(asked: u32, limit: Option<i64>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::Streams;
 
     #[test]
     fn frequencies_are_checked_against_the_kernels_limit() {
@@ -272,6 +273,7 @@ mod tests {
             label_variables: Vec::new(),
             label_arguments: Vec::new(),
             label_spans: false,
+            streams: Streams::default(),
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};

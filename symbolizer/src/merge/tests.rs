@@ -6,9 +6,10 @@ use crate::testing::{RegistryBytes, run};
 use crate::view::{View, ViewOptions};
 use object::{Object, ObjectSymbol};
 use pronk_sampler::recording::{
-    Code, HandlerTimes, Losses, MappedFile, MonotonicNs, Process, PythonCode, StackTable, Thread,
+    Address, Code, CodeId, Frame, HandlerTimes, Losses, MappedFile, MappedObject, Mapping, MappingId, MonotonicNs,
+    Process, PythonCode, StackTable, Thread,
 };
-use pronk_trampolines::wire::{LineTableFormat, Status, Token};
+use pronk_trampolines::wire::{CodeKind, LineTableFormat, Status, Token};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+/// Where the kernel lists its symbols (proc(5)).
+pub const KALLSYMS: &str = "/proc/kallsyms";
 /// The binary of the kernel's own functions. Those of a module have the module's name in brackets.
 pub const KERNEL: &str = "[kernel]";
 

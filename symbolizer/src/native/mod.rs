@@ -10,7 +10,7 @@ mod symbols;
 mod vdso;
 
 pub use debug_files::DEBUG_ROOT;
-pub use kernel::{KERNEL, Kernel};
+pub use kernel::{KALLSYMS, KERNEL, Kernel};
 pub use module::{Module, Place};
 
 #[cfg(test)]

@@ -79,20 +79,21 @@ impl By {
     /// The value of a thread's samples.
     pub(super) fn of_thread(&self, profile: &Profile, thread: &Thread) -> String {
         let process = &profile.processes[thread.process.index()];
+        let text = |id| text(&profile.strings, id);
         match self {
-            By::Process => format!("{} ({})", text(profile, process.name), process.pid),
-            _ => text(profile, thread.name).to_owned(),
+            By::Process => format!("{} ({})", text(process.name), process.pid),
+            _ => text(thread.name).to_owned(),
         }
     }
 
     /// The value of the samples of a context, if they have one.
-    pub(super) fn of_context(&self, profile: &Profile, context: &Context) -> Option<String> {
+    pub(crate) fn of_context(&self, strings: &[String], context: &Context) -> Option<String> {
         if let By::Label(key) = self {
-            let label = context.labels.iter().find(|(id, _)| text(profile, *id) == key);
-            return label.map(|(_, value)| text(profile, *value).to_owned());
+            let label = context.labels.iter().find(|(id, _)| text(strings, *id) == key);
+            return label.map(|(_, value)| text(strings, *value).to_owned());
         }
         let task = context.task?;
-        let (name, root) = (text(profile, task.name), text(profile, task.root));
+        let (name, root) = (text(strings, task.name), text(strings, task.root));
         Some(match self {
             By::Task if is_given_by_asyncio(name) && root.is_empty() => "Task-*".to_owned(),
             By::Task if is_given_by_asyncio(name) => format!("{root} (Task-*)"),
@@ -102,8 +103,8 @@ impl By {
     }
 }
 
-fn text(profile: &Profile, id: StringId) -> &str {
-    &profile.strings[id.index()]
+fn text(strings: &[String], id: StringId) -> &str {
+    &strings[id.index()]
 }
 
 /// Whether a name is one that asyncio gives to tasks without one: `Task-` and a number (`Lib/asyncio/tasks.py`,

@@ -1,10 +1,10 @@
 //! What functions and values are called where they are shown.
 
-use crate::profile::{Category, Function, Profile, StringId};
+use crate::profile::{Category, Function, StringId};
 
 /// The line of a function that its label has.
 #[derive(Clone, Copy)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// The one on which it begins.
     Begins,
     /// The one that was being executed, if it is known.
@@ -12,8 +12,8 @@ pub(super) enum Line {
 }
 
 /// What a function is called: see [`View::label`](super::View::label).
-pub(super) fn label(profile: &Profile, function: &Function, line: Line) -> String {
-    let text = |id: StringId| profile.strings[id.index()].as_str();
+pub(crate) fn label(strings: &[String], function: &Function, line: Line) -> String {
+    let text = |id: StringId| strings[id.index()].as_str();
     let name = text(function.name);
     let label = match (function.category, function.file, function.binary) {
         (Category::Python, Some(file), _) => {

@@ -31,7 +31,7 @@ impl Values {
         let values: Vec<String> = if of_threads {
             profile.threads.iter().map(|thread| by.of_thread(profile, thread)).collect()
         } else {
-            let of_contexts = profile.contexts.iter().map(|context| by.of_context(profile, context));
+            let of_contexts = profile.contexts.iter().map(|context| by.of_context(&profile.strings, context));
             let lacking = by.lacking().unwrap_or_default();
             [None].into_iter().chain(of_contexts).map(|value| value.unwrap_or_else(|| lacking.to_owned())).collect()
         };

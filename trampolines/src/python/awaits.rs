@@ -99,7 +99,8 @@ impl Awaits {
     /// are; there are none of a task whose frames have no room.
     ///
     /// # Safety
-    /// The calling thread is in a signal handler and runs the task, and a fault is caught.
+    /// The calling thread is in a signal handler and runs the task, and a fault is caught. (Of those whose reads go by a `memory`:
+    /// or that takes any address.)
     pub unsafe fn find(&self, walker: &Walker, task: &Task, room: &mut [Link]) -> usize {
         let Some(coroutine) = task.coroutine else { return 0 };
         let mut search = Search::new(Straight, &self.types, walker, coroutine);

@@ -88,7 +88,7 @@ impl Walker {
     ///
     /// # Safety
     /// The thread state is the calling thread's own, which is in a signal handler, and `memory` suits what it may have
-    /// interrupted.
+    /// interrupted; or `memory` takes any address.
     pub unsafe fn walk(
         &self,
         memory: impl Memory,

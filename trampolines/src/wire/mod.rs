@@ -22,7 +22,7 @@ pub use moments::{
     TaskRecord,
 };
 pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status};
-pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, VERSION, read_function};
+pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, Records, VERSION, read_function};
 pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord};
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};

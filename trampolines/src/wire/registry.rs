@@ -313,6 +313,13 @@ pub struct Records<'a> {
     rest: &'a [u8],
 }
 
+impl Records<'_> {
+    /// The bytes behind the last record that was read.
+    pub fn unread(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
@@ -321,7 +328,6 @@ impl<'a> Iterator for Records<'a> {
             let size = u32_at(self.rest, offset_of!(RecordHeader, size))? as usize;
             let record = self.rest.get(..size)?;
             if size < size_of::<RecordHeader>() || !size.is_multiple_of(8) {
-                self.rest = &[];
                 return None;
             }
             self.rest = self.rest.get(size..).unwrap_or_default();

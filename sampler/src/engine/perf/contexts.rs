@@ -8,7 +8,7 @@ use super::timeline::{PythonFrame, Running, Timeline};
 use crate::engine::signal::owner::Owner;
 use crate::engine::signal::rings::{Ring, RingDirectory};
 use crate::engine::signal::scopes::Contexts;
-use crate::recording::{Address, ContextId, ContextTable, Losses, Task, TaskRoot};
+use crate::recording::{Address, Context, ContextId, ContextTable, Losses, Task, TaskRoot};
 use pronk_trampolines::ring::Damaged;
 use pronk_trampolines::wire::{RingRecord, RingRecordKind};
 use std::collections::{HashMap, VecDeque};
@@ -140,6 +140,11 @@ impl Rings {
         for open in self.open.iter_mut().filter(|open| open.owner.pid == pid) {
             go_on(open, &mut self.timelines, time);
         }
+    }
+
+    /// The contexts so far.
+    pub(crate) fn contexts(&self) -> &[Context] {
+        self.contexts.all()
     }
 
     /// The table of contexts, complete, and what was lost and wrong.

@@ -13,8 +13,9 @@ pub(crate) mod timeline;
 
 use super::Found;
 use crate::error::Error;
+use crate::growth::{self, Asked, Tap};
 use crate::recorder::{Recorded, Recorder};
-use crate::recording::{MonotonicNs, now};
+use crate::recording::{Event, MonotonicNs, now};
 use contexts::Rings;
 use events::{Opened, Sampling};
 use linux_perf_event_reader::RawData;
@@ -40,6 +41,7 @@ pub(crate) struct Engine {
     stop: PipeWriter,
     drainer: JoinHandle<Totals>,
     unwinder: JoinHandle<Recorded>,
+    pub(super) tap: Tap,
 }
 
 impl Engine {
@@ -54,15 +56,26 @@ impl Engine {
         let queue = Arc::new(Queue::default());
         let spawn_failed = Error::system("pthread_create");
         let for_drainer = queue.clone();
+        let (tap, asked) = growth::tap();
         let drainer = thread::Builder::new()
             .name("pronk-drain".into())
             .spawn(move || drain(opened, RecordReader::new(sampling.kernel), &for_drainer, &stopped))
             .map_err(spawn_failed)?;
         let unwinder = thread::Builder::new()
             .name("pronk-unwind".into())
-            .spawn(move || unwind(&queue, rings.map(Rings::new)))
+            .spawn(move || unwind(&queue, rings.map(Rings::new), asked))
             .map_err(Error::system("pthread_create"))?;
-        Ok(Engine { sampling, stop, drainer, unwinder })
+        Ok(Engine { sampling, stop, drainer, unwinder, tap })
+    }
+
+    /// What causes its samples.
+    pub(super) fn event(&self) -> Event {
+        self.sampling.event.into()
+    }
+
+    /// Whether time in the kernel is sampled.
+    pub(super) fn kernel(&self) -> bool {
+        self.sampling.kernel
     }
 
     /// Stops to sample, and waits until all that was sampled is unwound.
@@ -70,12 +83,13 @@ impl Engine {
     /// # Errors
     /// [`Error::Thread`] when a thread has panicked.
     pub(crate) fn stop(self) -> Result<Found, Error> {
+        let (event, kernel) = (self.event(), self.kernel());
         drop(self.stop);
         let Totals { cpu_time, lost } = self.drainer.join().map_err(|_| Error::Thread("reading"))?;
         let mut recorded = self.unwinder.join().map_err(|_| Error::Thread("unwinding"))?;
         // The kernel announces losses when there is room again, which may be never.
         recorded.losses.lost = recorded.losses.lost.max(lost);
-        Ok(Found { event: self.sampling.event.into(), kernel: self.sampling.kernel, cpu_time, recorded })
+        Ok(Found { event, kernel, cpu_time, recorded })
     }
 }
 
@@ -156,7 +170,7 @@ fn totals(opened: &[Opened]) -> Totals {
 }
 
 /// Deals with records as they come, until there are no more.
-fn unwind(queue: &Queue, rings: Option<Rings>) -> Recorded {
+fn unwind(queue: &Queue, rings: Option<Rings>, mut asked: Asked) -> Recorded {
     let _close = CloseOnDrop(queue);
     let mut recorder = Recorder::new(rings);
     let mut order = Order::default();
@@ -168,6 +182,7 @@ fn unwind(queue: &Queue, rings: Option<Rings>) -> Recorded {
             recorder.record(record);
         }
         recorder.go_on(complete_until);
+        asked.answer(|| Some(recorder.so_far(MonotonicNs(complete_until))));
     }
     for record in order.finish() {
         recorder.record(record);

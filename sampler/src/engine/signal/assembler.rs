@@ -8,6 +8,7 @@ use super::rings::Ring;
 use super::scopes::{Contexts, Scopes, ThreadContext};
 use super::sources::Sources;
 use crate::files::Mapped;
+use crate::growth::SoFar;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
 use crate::processes::Processes;
@@ -22,9 +23,9 @@ use crate::unwind::merge::Link;
 use crate::unwind::modules::Modules;
 use crate::unwind::stack::Stack;
 use crate::unwind::thread::{ThreadSample, ThreadWalk};
-use pronk_trampolines::wire::{LineTableFormat, Token, sample_flags};
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use pronk_trampolines::wire::{LineTableFormat, RingHeader, Token, sample_flags};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often the mappings of a process are looked up while its samples have addresses that are not known, in nanoseconds.
@@ -33,6 +34,8 @@ const LOOK_UP_PERIOD: u64 = 20_000_000;
 const NAMES_PERIOD: u64 = 500_000_000;
 /// The first version that runs several frames in one call of the evaluator: 3.11.
 const FIRST_WITH_BORDERS: u32 = 0x030b_0000;
+/// How many rounds the description of a code object is waited for.
+const MOST_WAITED: u32 = 10;
 /// What a code object is called that was not described.
 const UNNAMED: &str = "[function without a name]";
 
@@ -43,6 +46,9 @@ pub(super) struct Assembler {
     published: Published,
     modules: Modules,
     codes: Vec<PythonCode>,
+    /// The code objects that were referred to and are not described yet, and how often that was waited for.
+    undescribed: HashSet<CodeId>,
+    waited: u32,
     stacks: StackTable,
     contexts: Contexts,
     samples: Vec<Sample>,
@@ -93,6 +99,8 @@ impl Assembler {
             published: Published::default(),
             modules: Modules::new(),
             codes: Vec::new(),
+            undescribed: HashSet::new(),
+            waited: 0,
             stacks: StackTable::default(),
             contexts: Contexts::default(),
             samples: Vec::new(),
@@ -141,6 +149,7 @@ impl Assembler {
                 if let Some(place) = self.codes.get_mut(id.index()) {
                     *place = code;
                 }
+                self.undescribed.remove(&id);
             }
             Some(Record::ThreadStart(thread)) => self.thread_starts(process, &thread),
             Some(Record::ThreadEnd(thread)) => self.thread_ends(process, &thread),
@@ -164,15 +173,7 @@ impl Assembler {
             let cpu_ns = if is_over { None } else { cpu_ns_of(pid, process.owner.tid(tid)) };
             self.add_cpu_time(thread.started_cpu_ns, cpu_ns);
         }
-        let add = |sum: &mut u64, counter: &std::sync::atomic::AtomicU64| {
-            *sum = sum.saturating_add(counter.load(Ordering::Relaxed));
-        };
-        add(&mut self.losses.lost, &header.lost);
-        add(&mut self.losses.retaken, &header.retaken);
-        add(&mut self.losses.torn, &header.torn);
-        add(&mut self.losses.held_back, &header.held_back);
-        add(&mut self.losses.unsampled_threads, &header.unsampled_threads);
-        add(&mut self.losses.unrecorded_scopes, &header.unrecorded_scopes);
+        add_losses(&mut self.losses, header);
         self.sources.see(header);
         let other_driver = header.other_driver.load(Ordering::Relaxed);
         if other_driver > 0 {
@@ -202,6 +203,29 @@ impl Assembler {
         }
     }
 
+    /// The tables as they are, up to a time, with what the rings that are read have lost so far. `None` when a code object is
+    /// not described yet: its description is on its way in another thread of the program, and its name is asked for once.
+    pub(super) fn so_far<'r>(&mut self, open: impl Iterator<Item = &'r Ring>, until: MonotonicNs) -> Option<SoFar<'_>> {
+        self.waited += 1;
+        if !self.undescribed.is_empty() && self.waited <= MOST_WAITED {
+            return None;
+        }
+        self.undescribed.clear();
+        self.waited = 0;
+        let mut losses = self.losses.clone();
+        open.for_each(|ring| add_losses(&mut losses, ring.header()));
+        Some(SoFar {
+            until,
+            processes: &mut self.processes,
+            mappings: &self.published.mappings,
+            codes: &self.codes,
+            stacks: &self.stacks,
+            contexts: self.contexts.all(),
+            samples: &mut self.samples,
+            losses,
+        })
+    }
+
     /// The tables, complete, and the CPU time of what was sampled.
     pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
         self.samples.sort_by_key(|sample| sample.time);
@@ -225,7 +249,9 @@ impl Assembler {
                 line_table_format: LineTableFormat::None,
                 line_table: Vec::new(),
             });
-            CodeId(self.codes.len() as u32 - 1)
+            let id = CodeId(self.codes.len() as u32 - 1);
+            self.undescribed.insert(id);
+            id
         })
     }
 
@@ -408,6 +434,17 @@ impl Assembler {
         let code = (link.code != 0).then(|| self.code(process, link.code.into()));
         Link { code, instruction: link.instruction, address: link.address }
     }
+}
+
+/// Adds what the program has counted in a ring.
+fn add_losses(losses: &mut Losses, header: &RingHeader) {
+    let add = |sum: &mut u64, counter: &AtomicU64| *sum = sum.saturating_add(counter.load(Ordering::Relaxed));
+    add(&mut losses.lost, &header.lost);
+    add(&mut losses.retaken, &header.retaken);
+    add(&mut losses.torn, &header.torn);
+    add(&mut losses.held_back, &header.held_back);
+    add(&mut losses.unsampled_threads, &header.unsampled_threads);
+    add(&mut losses.unrecorded_scopes, &header.unrecorded_scopes);
 }
 
 /// The CPU time that a thread has used so far, in nanoseconds (Documentation/scheduler/sched-stats.rst).

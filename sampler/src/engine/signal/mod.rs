@@ -13,6 +13,7 @@ mod sources;
 
 use super::Found;
 use crate::error::Error;
+use crate::growth::{self, Asked, Tap};
 use crate::recorder::Recorded;
 use crate::recording::{Event, now};
 use assembler::{Assembler, Sampled};
@@ -35,6 +36,7 @@ pub(crate) struct Engine {
     /// Closed to stop.
     stop: PipeWriter,
     reader: JoinHandle<Read>,
+    pub(super) tap: Tap,
 }
 
 /// What the thread has read.
@@ -47,11 +49,27 @@ impl Engine {
     /// When there are no more threads or files.
     pub(in crate::engine) fn start(rings: RingDirectory, mode: Mode, sources: Sources) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
+        let (tap, asked) = growth::tap();
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(rings, Assembler::new(sources), &stopped))
+            .spawn(move || read(rings, Assembler::new(sources), &stopped, asked))
             .map_err(Error::system("pthread_create"))?;
-        Ok(Engine { mode, stop, reader })
+        Ok(Engine { mode, stop, reader, tap })
+    }
+
+    /// What causes its samples.
+    pub(super) fn event(&self) -> Event {
+        match self.mode {
+            Mode::Cpu => Event::TaskClock,
+            Mode::Wall => Event::Wall,
+            Mode::Gil => Event::Gil,
+        }
+    }
+
+    /// Whether time in the kernel is sampled. A signal that comes while the thread is in the kernel is a sample of the system
+    /// call, whatever brings it.
+    pub(super) fn kernel(&self) -> bool {
+        true
     }
 
     /// Has the targets stop, and reads what they have written.
@@ -59,15 +77,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Thread`] when the thread has panicked.
     pub(crate) fn stop(self) -> Result<Found, Error> {
+        let (event, kernel) = (self.event(), self.kernel());
         drop(self.stop);
         let (recorded, cpu_time) = self.reader.join().map_err(|_| Error::Thread("reading"))?;
-        let event = match self.mode {
-            Mode::Cpu => Event::TaskClock,
-            Mode::Wall => Event::Wall,
-            Mode::Gil => Event::Gil,
-        };
-        // A signal that comes while the thread is in the kernel is a sample of the system call, whatever brings it.
-        Ok(Found { event, kernel: true, cpu_time: cpu_time.filter(|_| self.mode == Mode::Cpu), recorded })
+        Ok(Found { event, kernel, cpu_time: cpu_time.filter(|_| self.mode == Mode::Cpu), recorded })
     }
 }
 
@@ -78,7 +91,7 @@ struct Open {
 }
 
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeReader) -> Read {
+fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeReader, mut asked: Asked) -> Read {
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
     loop {
@@ -109,6 +122,7 @@ fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeRe
             open.iter_mut().for_each(|open| end(open, &mut assembler, false));
             return assembler.finish();
         }
+        asked.answer(|| assembler.so_far(open.iter().map(|open| &open.ring), now()));
     }
 }
 

@@ -180,6 +180,11 @@ impl Contexts {
         (Some(self.table.id(Context { labels: others, task })), folded)
     }
 
+    /// The contexts so far.
+    pub(in crate::engine) fn all(&self) -> &[Context] {
+        self.table.all()
+    }
+
     /// The table.
     pub(in crate::engine) fn finish(self) -> ContextTable {
         self.table
