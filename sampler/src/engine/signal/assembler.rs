@@ -1,6 +1,7 @@
 //! Makes a recording of what the rings of a session say.
 
 use super::awaits::Awaiters;
+use super::durations::Durations;
 use super::owner::Owner;
 use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawThread};
 use super::replay::Replay;
@@ -15,8 +16,7 @@ use crate::processes::Processes;
 use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
-    Address, CodeId, ContextId, HandlerTimes, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task,
-    TaskRoot, ThreadId,
+    Address, CodeId, ContextId, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task, TaskRoot, ThreadId,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -53,9 +53,9 @@ pub(super) struct Assembler {
     contexts: Contexts,
     samples: Vec<Sample>,
     losses: Losses,
-    handler_ns: Vec<u32>,
     /// The sources of labels.
     sources: Sources,
+    durations: Durations,
     /// The CPU time of threads that were sampled and are no longer; `None` once it is not known of one of them.
     cpu_time: Option<Duration>,
     /// What was wrong, in words.
@@ -105,8 +105,8 @@ impl Assembler {
             contexts: Contexts::default(),
             samples: Vec::new(),
             losses: Losses::default(),
-            handler_ns: Vec::new(),
             sources,
+            durations: Durations::default(),
             cpu_time: Some(Duration::ZERO),
             notes: Vec::new(),
         }
@@ -229,7 +229,7 @@ impl Assembler {
     /// The tables, complete, and the CPU time of what was sampled.
     pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
         self.samples.sort_by_key(|sample| sample.time);
-        self.losses.handler = handler_times(&mut self.handler_ns);
+        self.losses.handler = self.durations.percentiles();
         self.notes.extend(self.sources.unused());
         let (processes, threads) = self.processes.finish();
         let Assembler { published, codes, stacks, contexts, samples, losses, notes, .. } = self;
@@ -355,7 +355,7 @@ impl Assembler {
         }
         process.threads.insert(sample.tid, thread);
         if sample.handler_ns > 0 {
-            self.handler_ns.push(sample.handler_ns);
+            self.durations.add(sample.handler_ns);
         }
         let Some(stack) = merged else {
             self.losses.malformed += 1;
@@ -457,10 +457,4 @@ fn cpu_ns_of(pid: u32, tid: u32) -> Option<u64> {
 fn name_of(pid: u32, tid: u32) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
     Some(name.trim_end_matches('\n').to_owned())
-}
-
-fn handler_times(times: &mut [u32]) -> Option<HandlerTimes> {
-    let last = times.len().checked_sub(1)?;
-    let mut percentile = |part: usize| u64::from(*times.select_nth_unstable(last * part / 100).1);
-    Some(HandlerTimes { p50_ns: percentile(50), p99_ns: percentile(99) })
 }

@@ -4,6 +4,7 @@
 
 mod assembler;
 mod awaits;
+mod durations;
 pub(super) mod owner;
 pub(super) mod records;
 mod replay;
