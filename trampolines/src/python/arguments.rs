@@ -13,7 +13,7 @@
 
 use super::attributes;
 use super::codes::key_of;
-use super::layout::{Arguments as Fields, Captured, Layout};
+use super::layout::{self, Layout, VariableNames};
 use super::links::Link;
 use super::objects::{held_at, is_address, type_of};
 use super::sampled::Sampled;
@@ -188,9 +188,9 @@ impl Arguments {
     /// # Safety
     /// As for [`Arguments::labels`].
     unsafe fn argument(&self, layout: &Layout, link: &Link, name: &[u8]) -> Option<u64> {
-        let fields = &layout.arguments;
+        let variables = &layout.variables;
         let value_at = |index: u64| {
-            let first = link.address.wrapping_add(fields.values.into());
+            let first = link.address.wrapping_add(variables.start.into());
             // SAFETY: as promised by the caller. From 3.14 on the low bits are a tag, and both say that there is no object.
             let word = unsafe { Straight.word(first.wrapping_add(index.wrapping_mul(8))) }?;
             Some(word & !3).filter(|value| word & 3 != 3 && is_address(*value))
@@ -198,15 +198,15 @@ impl Arguments {
         // SAFETY: as promised by the caller.
         unsafe {
             let index = index_of(layout, link.code, name)?;
-            match fields.captured {
-                Captured::Behind { variables, names } => value_at(index).or_else(|| {
+            match variables.names {
+                VariableNames::Apart { own_count, cells, .. } => value_at(index).or_else(|| {
                     // It was moved into its cell when the frame started (`_PyEval_MakeFrameVector`, Python/ceval.c).
-                    let count = Straight.number(link.code.wrapping_add(variables.into()))?;
-                    let names = held_at(&Straight, link.code.wrapping_add(names.into()))?;
-                    let cell = named(layout, names, MOST, name)?;
+                    let count = Straight.number(link.code.wrapping_add(own_count.into()))?;
+                    let cells = held_at(&Straight, link.code.wrapping_add(cells.into()))?;
+                    let cell = named(layout, cells, MOST, name)?;
                     self.in_cell(value_at(u64::try_from(count).ok()?.wrapping_add(cell))?)
                 }),
-                Captured::InPlace(kinds) => {
+                VariableNames::Together { kinds, .. } => {
                     let value = value_at(index)?;
                     let kinds = held_at(&Straight, link.code.wrapping_add(kinds.into()))?;
                     let kind = Straight.byte(kinds.wrapping_add(BYTES).wrapping_add(index))?;
@@ -243,7 +243,8 @@ fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// # Safety
 /// The code object is alive.
 unsafe fn index_of(layout: &Layout, code: u64, name: &[u8]) -> Option<u64> {
-    let Fields { count, keyword_only, names, .. } = layout.arguments;
+    let layout::Arguments { count, keyword_only } = layout.arguments;
+    let (VariableNames::Apart { own: names, .. } | VariableNames::Together { names, .. }) = layout.variables.names;
     // SAFETY: as promised by the caller.
     unsafe {
         let number = |at: u64| Straight.number(code.wrapping_add(at));

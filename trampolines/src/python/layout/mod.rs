@@ -251,34 +251,13 @@ pub struct Text {
     pub compact: u8,
 }
 
-/// Where a frame has the values of its function's arguments. They come before all other variables.
+/// How many arguments a function has, in its code object. They come before all other [`Variables`].
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments {
-    /// The first value, in the frame: `f_localsplus`, `localsplus`.
-    pub values: u16,
     /// `co_argcount` and `co_kwonlyargcount`, both ints.
     pub count: u8,
     /// See [`Arguments::count`].
     pub keyword_only: u8,
-    /// The names of variables, a tuple: `co_varnames`, and `co_localsplusnames` from 3.11 on.
-    pub names: u8,
-    /// Where an argument is that functions within the function use.
-    pub captured: Captured,
-}
-
-/// Where a frame has the value of an argument that functions within its own use.
-#[derive(Clone, Copy, Debug)]
-pub enum Captured {
-    /// In a cell behind the variables, of which there are as many as the int at `variables` in the code object says. The cells
-    /// are in the order of a tuple of names.
-    Behind {
-        /// `co_nlocals`.
-        variables: u8,
-        /// `co_cellvars`.
-        names: u8,
-    },
-    /// In a cell in its own place, if its byte in the bytes at this offset (`co_localspluskinds`) has `CO_FAST_CELL`.
-    InPlace(u8),
 }
 
 /// `PyCodeObject`.

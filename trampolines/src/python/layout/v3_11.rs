@@ -1,9 +1,9 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Fields, Frame, Function,
-    FunctionFields, GeneratorFrame, Gil, Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text,
-    ValueStack, VariableNames, Variables,
+    Arguments, Attributes, Awaits, Border, Chunks, Code, CurrentTask, Fields, Frame, Function, FunctionFields,
+    GeneratorFrame, Gil, Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text, ValueStack, VariableNames,
+    Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -45,7 +45,7 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
-    arguments: Arguments { values: 72, count: 56, keyword_only: 64, names: 96, captured: Captured::InPlace(104) },
+    arguments: Arguments { count: 56, keyword_only: 64 },
     text: Text { ascii: 48, compact: 72 },
     cached_keys: 872,
     variables: Variables {

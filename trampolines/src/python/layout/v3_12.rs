@@ -2,9 +2,9 @@
 //! Include/cpython/pystate.h of 3.12.1.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Fields, Frame, Function,
-    FunctionFields, GeneratorFrame, Gil, Instruction, Int, Layout, Links, Newest, Recursion, Sign, Source, Tasks, Text,
-    ValueStack, VariableNames, Variables,
+    Arguments, Attributes, Awaits, Border, Chunks, Code, CurrentTask, Fields, Frame, Function, FunctionFields,
+    GeneratorFrame, Gil, Instruction, Int, Layout, Links, Newest, Recursion, Sign, Source, Tasks, Text, ValueStack,
+    VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -46,7 +46,7 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
-    arguments: Arguments { values: 72, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
+    arguments: Arguments { count: 52, keyword_only: 60 },
     text: Text { ascii: 40, compact: 56 },
     cached_keys: 880,
     variables: Variables {

@@ -2,9 +2,9 @@
 //! 3.14.10.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
-    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Published, Sign, Source, Tasks, Text, ValueStack,
-    VariableNames, Variables,
+    Arguments, Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
+    Instruction, Int, Layout, Links, Newest, Published, Sign, Source, Tasks, Text, ValueStack, VariableNames,
+    Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -46,7 +46,7 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 32,
     },
-    arguments: Arguments { values: 80, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
+    arguments: Arguments { count: 52, keyword_only: 60 },
     text: Text { ascii: 40, compact: 56 },
     cached_keys: 880,
     variables: Variables {

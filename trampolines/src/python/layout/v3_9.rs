@@ -1,8 +1,8 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
 use super::{
-    Arguments, Attributes, Awaits, Border, Captured, Code, CurrentTask, Fields, Frame, FunctionFields, GeneratorFrame,
-    Gil, Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text, ValueStack, VariableNames, Variables,
+    Arguments, Attributes, Awaits, Border, Code, CurrentTask, Fields, Frame, FunctionFields, GeneratorFrame, Gil,
+    Instruction, Int, Layout, Links, Newest, Sign, Source, Tasks, Text, ValueStack, VariableNames, Variables,
 };
 use crate::wire::LineTableFormat;
 
@@ -44,13 +44,7 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 104, module: 88, closure: 48 },
         items: 24,
     },
-    arguments: Arguments {
-        values: 360,
-        count: 16,
-        keyword_only: 24,
-        names: 72,
-        captured: Captured::Behind { variables: 28, names: 88 },
-    },
+    arguments: Arguments { count: 16, keyword_only: 24 },
     text: Text { ascii: 48, compact: 72 },
     cached_keys: 864,
     variables: Variables {
