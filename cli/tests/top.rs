@@ -149,7 +149,12 @@ fn a_frozen_view_stands_still_and_what_was_seen_is_saved() {
     let Some(top) = Top::start(interpreter, "") else { return };
     let terminal = &top.terminal;
     terminal.press(&["f"]);
-    let frozen = terminal.wait_for("FROZEN");
+    terminal.wait_for("FROZEN");
+    // What is at the bottom is drawn last: when it is there again, all is.
+    terminal.press(&["?"]);
+    terminal.wait_for("any key leads back");
+    terminal.press(&["x"]);
+    let frozen = terminal.wait_for("q quit");
     let before = top.progress();
     until("two more seconds of work", || (top.progress() > before + 2.0).then_some(()));
     assert_eq!(terminal.screen(), frozen);

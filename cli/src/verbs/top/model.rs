@@ -2,7 +2,7 @@
 
 mod rows;
 
-pub use rows::{Cell, Id, Row};
+pub use rows::{Id, Row};
 
 use pronk_symbolizer::live::{Counts, Live};
 use pronk_symbolizer::profile::FunctionId;
