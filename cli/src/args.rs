@@ -23,11 +23,11 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run a command and profile it, with all the processes and threads that it starts
-    #[command(override_usage = "pronk record [OPTIONS] -- COMMAND [ARG]...", after_help = RECORD_HELP)]
+    /// Profile a command, with all the processes and threads that it starts, or a process that runs
+    #[command(override_usage = "pronk record [OPTIONS] -- COMMAND [ARG]...\n       pronk record [OPTIONS] --pid PID", after_help = RECORD_HELP)]
     Record(RecordArguments),
-    /// Show live, in the terminal, where a command spends its time
-    #[command(override_usage = "pronk top [OPTIONS] -- COMMAND [ARG]...", after_help = TOP_HELP)]
+    /// Show live, in the terminal, where a command or a process that runs spends its time
+    #[command(override_usage = "pronk top [OPTIONS] -- COMMAND [ARG]...\n       pronk top [OPTIONS] --pid PID", after_help = TOP_HELP)]
     Top(TopArguments),
     /// Print the functions of a profile, with their own samples and those of what they called
     Report(ReportArguments),

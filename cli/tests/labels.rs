@@ -219,6 +219,148 @@ fn context_variables_are_labels() {
     });
 }
 
+/// Arguments that are labels, for a part of `arguments.py`.
+fn arguments_of(part: &str) -> &'static [&'static str] {
+    match part {
+        "simple" => &[
+            "__main__.plain:value",
+            "__main__.others:value",
+            "__main__.positions:first",
+            "__main__.positions:second",
+            "__main__.positions:third",
+            "__main__.positions:fourth",
+            "__main__.positions:rest",
+            "path=__main__.captured:request.path",
+            "__main__.captured:text",
+            "__main__.recursive:depth",
+            "__main__.rebound:value",
+            "__main__.two:a",
+            "both=__main__.two:b",
+            "__main__.outer.<locals>.inner:value",
+            "__main__.generator:value",
+        ],
+        _ => &[
+            "__main__.handle:request.path",
+            "__main__.no_path:request.path",
+            "__main__.chained:outer.inner.inner.path",
+            "__main__.of_class:request.kind",
+            "computed=__main__.properties:request.computed",
+            "method=__main__.properties:request.method",
+            "__main__.wrapped:value",
+            "__main__.around:key",
+            "__main__.around_again:key",
+            "__main__.deep:depth",
+            "__main__.deeper:request.path",
+            "__main__.Handler.get:self.name",
+            "__main__.Handler.make:cls.made",
+            "__main__.Server.handle:request.path",
+        ],
+    }
+}
+
+fn check_arguments(part: &str, more: &[&str]) {
+    on_each_version(|interpreter| {
+        let options = arguments_of(part).iter().flat_map(|argument| ["--label-arg", argument]);
+        let options: Vec<&str> = options.chain(["-F", "5000"]).chain(more.iter().copied()).collect();
+        let sampled = program(interpreter, "arguments.py", &["0.004", part]).sampled(&options);
+        sampled.stdout();
+        let checked = check(&sampled, said_by, labels_of);
+        assert!(checked > 200, "{}: {checked}", sampled.who);
+    });
+}
+
+#[test]
+fn arguments_are_labels() {
+    check_arguments("simple", &[]);
+}
+
+#[test]
+fn attributes_of_arguments_are_labels() {
+    check_arguments("attributes", &[]);
+}
+
+#[test]
+fn stubs_change_nothing_about_arguments() {
+    check_arguments("attributes", &["--stubs", "full"]);
+}
+
+#[test]
+fn attributes_that_change_all_the_time_are_survived() {
+    on_each_version(|interpreter| {
+        let names = ["__main__.change:target.path", "class=__main__.change_class:target.path_of_class"];
+        let options: Vec<&str> = names.iter().flat_map(|name| ["--label-arg", name]).chain(["-F", "20000"]).collect();
+        let sampled = program(interpreter, "changing.py", &["0.3"]).sampled(&options);
+        assert_eq!(sampled.stdout(), "end\n", "{}", sampled.who);
+        for key in ["path", "class"] {
+            let values = samples_by(&sampled, |profile, context| labels_of(profile, context).remove(key));
+            assert!(values.keys().eq(["value"]), "{}: {key}: {values:?}", sampled.who);
+        }
+    });
+}
+
+/// What pronk says of arguments that have given no label.
+fn said_of_arguments(sampled: &Sampled) -> Vec<String> {
+    text(&sampled.output.stderr).lines().filter(|line| line.contains("has given no label")).map(str::to_owned).collect()
+}
+
+#[test]
+fn arguments_that_are_no_labels_are_said() {
+    on_each_version(|interpreter| {
+        let names = [
+            "__main__.plain:value",
+            "__main__.others:value",
+            "__main__.nothing:value",
+            "__main__.plain:missing",
+            "other.plain:value",
+        ];
+        let options: Vec<&str> = names.iter().flat_map(|name| ["--label-arg", name]).collect();
+        let sampled = program(interpreter, "arguments.py", &["0.01", "simple"]).sampled(&options);
+        sampled.stdout();
+        let said = said_of_arguments(&sampled);
+        let [not_a_label, function, argument, module] = said.as_slice() else { panic!("{}: {said:#?}", sampled.who) };
+        assert!(not_a_label.contains("__main__.others ran, and its value was neither a text nor a whole number"));
+        assert!(function.contains("no sample has a function __main__.nothing with an argument value"), "{function}");
+        assert!(argument.contains("no sample has a function __main__.plain with an argument missing"), "{argument}");
+        assert!(module.contains("no sample has a function other.plain with an argument value"), "{module}");
+    });
+}
+
+/// Up to 3.10 code objects do not know their qualified names, and without stubs nobody does.
+#[test]
+fn without_stubs_functions_of_modules_have_labels_in_all_versions() {
+    on_each_version(|interpreter| {
+        let options = ["--stubs", "off", "--label-arg", "__main__.handle:request.path"];
+        let method = ["--label-arg", "__main__.Handler.get:self.name"];
+        let sampled =
+            program(interpreter, "arguments.py", &["0.01", "attributes"]).sampled(&[&options[..], &method].concat());
+        sampled.stdout();
+        let by_path = samples_by(&sampled, |profile, context| labels_of(profile, context).remove("path"));
+        assert!(by_path.get("p") > Some(&10), "{}: {by_path:?}", sampled.who);
+        let is_said = said_of_arguments(&sampled).iter().any(|line| line.contains("Handler.get"));
+        assert_eq!(is_said, interpreter.python.minor < 11, "{}", sampled.who);
+    });
+}
+
+#[test]
+fn spans_of_opentelemetry_are_labels() {
+    on_each_version(|interpreter| {
+        let program = program(interpreter, "spans.py", &["0.004"]).with_package("opentelemetry");
+        let Some(program) = program else { return };
+        let sampled = program.sampled(&["--label-otel", "-F", "5000"]);
+        sampled.stdout();
+        let checked = check(&sampled, said_by, labels_of);
+        assert!(checked > 200, "{}: {checked}", sampled.who);
+        assert!(!text(&sampled.output.stderr).contains("--label-otel"), "{}", text(&sampled.output.stderr));
+    });
+}
+
+#[test]
+fn spans_that_are_not_there_are_said() {
+    let interpreter = interpreters().last().unwrap();
+    let sampled = program(interpreter, "variables.py", &["0.001"]).sampled(&["--label-otel"]);
+    assert!(text(&sampled.output.stderr).contains("--label-otel has given no label"), "{}", sampled.who);
+}
+
 #[test]
 fn stubs_change_nothing_about_labels() {
     on_each_version(|interpreter| {

@@ -7,16 +7,18 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const PREFIX: &str = "pronk-";
 /// How many random characters follow the prefix.
 const RANDOM: usize = 6;
 const LOCK: &str = "lock";
-const LIBRARY: &str = "libpronk.so";
+pub(crate) const LIBRARY: &str = "libpronk.so";
 /// Where POSIX shared memory is on Linux (shm_overview(7)).
 const SHARED_MEMORY: &str = "/dev/shm";
 
@@ -24,6 +26,10 @@ const SHARED_MEMORY: &str = "/dev/shm";
 #[derive(Debug)]
 pub struct SessionDirectory {
     directory: TempDir,
+    /// Its path, as those see it that have its root.
+    inside: PathBuf,
+    /// Dropped after the directory, whose path may lead through it.
+    root: Arc<Root>,
     /// Locked as long as the session lives, so that others can tell a running session from what a killed one left.
     _lock: Flock<File>,
 }
@@ -55,14 +61,29 @@ impl SessionDirectory {
                 places.push(place);
             }
         }
-        SessionDirectory::create_in(&places, agent)
+        SessionDirectory::create_in(&Arc::new(Root::own()), &places, agent)
     }
 
-    fn create_in(places: &[PathBuf], agent: &[u8]) -> Result<SessionDirectory, Error> {
+    /// The same for a process that runs: where that sees other files than this process, as in a container, the directory is
+    /// among those.
+    ///
+    /// # Errors
+    /// [`Error::NoDirectory`] as above; [`Error::NotPermitted`] when the process's files may not be looked at.
+    pub fn create_for(pid: u32, agent: &[u8]) -> Result<SessionDirectory, Error> {
+        match Root::of(pid)? {
+            None => SessionDirectory::create(agent),
+            Some(root) => {
+                let places = ["/tmp", "/var/tmp", "/dev/shm", "/run", "/"].map(PathBuf::from);
+                SessionDirectory::create_in(&Arc::new(root), &places, agent)
+            }
+        }
+    }
+
+    fn create_in(root: &Arc<Root>, places: &[PathBuf], agent: &[u8]) -> Result<SessionDirectory, Error> {
         let mut reasons = String::new();
         for place in places {
-            remove_left_over(place);
-            match make(place, Some(agent)) {
+            remove_left_over(&root.path(place));
+            match make(root, place, Some(agent)) {
                 Ok(directory) => return Ok(directory),
                 Err(reason) => reasons.push_str(&format!("\n  {}: {reason}", place.display())),
             }
@@ -71,19 +92,43 @@ impl SessionDirectory {
     }
 
     /// Makes a directory for rings in `/dev/shm`, if there is such a place: memory that nobody writes to a disk.
-    pub(crate) fn for_rings() -> Option<SessionDirectory> {
+    pub(crate) fn for_rings(&self) -> Option<SessionDirectory> {
         let place = Path::new(SHARED_MEMORY);
-        let is_memory = statfs(place).is_ok_and(|file_system| file_system.filesystem_type() == TMPFS_MAGIC);
+        let path = self.root.path(place);
+        let is_memory = statfs(&path).is_ok_and(|file_system| file_system.filesystem_type() == TMPFS_MAGIC);
         if !is_memory {
             return None;
         }
-        remove_left_over(place);
-        make(place, None).ok()
+        remove_left_over(&path);
+        make(&self.root, place, None).ok()
+    }
+
+    /// Gives the directory, and all that is in it by now, to another user.
+    ///
+    /// # Errors
+    /// When this user may not do that.
+    pub(crate) fn give_to(&self, (user, group): (u32, u32)) -> Result<(), Error> {
+        let give = |path: &Path| {
+            std::os::unix::fs::lchown(path, Some(user), Some(group)).map_err(|source| Error::File {
+                action: "give to the process's user",
+                path: path.to_owned(),
+                source,
+            })
+        };
+        for entry in fs::read_dir(self.path()).into_iter().flatten().flatten() {
+            give(&entry.path())?;
+        }
+        give(self.path())
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The directory, as the processes see it that are profiled.
+    pub(crate) fn inside(&self) -> &Path {
+        &self.inside
     }
 
     /// The agent's library.
@@ -92,13 +137,53 @@ impl SessionDirectory {
     }
 }
 
+/// What processes see as `/`.
+#[derive(Debug)]
+struct Root {
+    /// Where this process sees it.
+    path: PathBuf,
+    /// Held on to, so that it is there when its process has ended.
+    _file: Option<File>,
+}
+
+impl Root {
+    /// That of this process.
+    fn own() -> Root {
+        Root { path: "/".into(), _file: None }
+    }
+
+    /// That of another process (proc_pid_root(5)), if it is another one.
+    fn of(pid: u32) -> Result<Option<Root>, Error> {
+        let path = format!("/proc/{pid}/root");
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(&path);
+        let file = file.map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NoProcess(pid),
+            _ => Error::NotPermitted { pid, source },
+        })?;
+        let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/mnt")).map(|found| found.ino()).ok();
+        let is_same = |own: fs::Metadata, of: fs::Metadata| own.dev() == of.dev() && own.ino() == of.ino();
+        let same_root = fs::metadata("/").ok().zip(file.metadata().ok()).is_some_and(|(own, of)| is_same(own, of));
+        if same_root && namespace("self") == namespace(&pid.to_string()) {
+            return Ok(None);
+        }
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+        Ok(Some(Root { path, _file: Some(file) }))
+    }
+
+    /// Where this process sees what is at an absolute path there.
+    fn path(&self, inside: &Path) -> PathBuf {
+        self.path.join(inside.strip_prefix("/").unwrap_or(inside))
+    }
+}
+
 /// Makes a directory in a place, with the agent's library in it if there is one.
-fn make(place: &Path, agent: Option<&[u8]>) -> Result<SessionDirectory, String> {
+fn make(root: &Arc<Root>, inside: &Path, agent: Option<&[u8]>) -> Result<SessionDirectory, String> {
+    let place = &root.path(inside);
     let unfit = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace() || *byte == 0x0b;
-    if place.as_os_str().as_bytes().iter().any(unfit) {
+    if inside.as_os_str().as_bytes().iter().any(unfit) {
         return Err("its path has a colon or white space, which LD_PRELOAD cannot hold".into());
     }
-    if !place.is_absolute() {
+    if !inside.is_absolute() {
         return Err("it is not an absolute path".into());
     }
     let mount = statvfs(place).map_err(|error| error.desc().to_owned())?;
@@ -120,7 +205,8 @@ fn make(place: &Path, agent: Option<&[u8]>) -> Result<SessionDirectory, String> 
         let library = OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY));
         library.and_then(|mut file| file.write_all(agent)).map_err(text)?;
     }
-    Ok(SessionDirectory { directory, _lock: lock })
+    let inside = inside.join(directory.path().file_name().unwrap_or_default());
+    Ok(SessionDirectory { directory, inside, root: root.clone(), _lock: lock })
 }
 
 /// How long a directory without a lock is left alone: its session may be about to make one. In seconds.
@@ -184,7 +270,7 @@ mod tests {
     }
 
     fn create(place: &Path) -> SessionDirectory {
-        SessionDirectory::create_in(&[place.to_owned()], b"library").unwrap()
+        SessionDirectory::create_in(&Arc::new(Root::own()), &[place.to_owned()], b"library").unwrap()
     }
 
     #[test]
@@ -244,9 +330,10 @@ mod tests {
         fs::create_dir(&unfit).unwrap();
         let missing = place.path().join("missing");
         let places = [unfit.clone(), missing.clone(), place.path().to_owned()];
-        let directory = SessionDirectory::create_in(&places, b"").unwrap();
+        let root = Arc::new(Root::own());
+        let directory = SessionDirectory::create_in(&root, &places, b"").unwrap();
         assert_eq!(directory.path().parent(), Some(place.path()));
-        let refused = SessionDirectory::create_in(&places[..2], b"").unwrap_err().to_string();
+        let refused = SessionDirectory::create_in(&root, &places[..2], b"").unwrap_err().to_string();
         assert!(refused.contains("white space") && refused.contains("missing: No such file"), "{refused}");
     }
 }

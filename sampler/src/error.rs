@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a session could not be started or finished.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,20 @@ pub enum Error {
         /// The most that there can be.
         limit: usize,
     },
+    /// More arguments of functions were to be labels than there can be.
+    #[error("{asked} arguments are to be labels: there can be {limit}, with names of 4,096 bytes together")]
+    TooManyArguments {
+        /// How many were asked for.
+        asked: usize,
+        /// The most that there can be.
+        limit: usize,
+    },
+    /// The perf engine was asked for labels from arguments.
+    #[error("--engine perf does not read the arguments of functions: use --engine signal for --label-arg")]
+    ArgumentsOfPerf,
+    /// The perf engine was asked for labels from spans.
+    #[error("--engine perf does not read the spans of OpenTelemetry: use --engine signal for --label-otel")]
+    SpansOfPerf,
     /// The perf engine was asked for labels from context variables.
     #[error("--engine perf does not read context variables: use --engine signal for --label-var")]
     VariablesOfPerf,
@@ -134,6 +149,110 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A process that runs was to be profiled by the perf engine.
+    #[error("--engine perf does not attach to a process that runs: use --engine signal, or start it under pronk")]
+    PerfAttach,
+    /// A process that runs was to have stubs.
+    #[error("--stubs full does not go with --pid: samples of a process that runs are taken without stubs")]
+    StubsOfProcess,
+    /// There is no such process.
+    #[error("there is no process {0}, or it has ended: check the number with `ps`")]
+    NoProcess(u32),
+    /// The process is this one.
+    #[error("a profiler cannot attach to itself: give the id of another process")]
+    OwnProcess,
+    /// The id is that of a thread.
+    #[error("{tid} is a thread of process {pid}: use --pid {pid}")]
+    ThreadOf {
+        /// What was asked for.
+        tid: u32,
+        /// The process that it belongs to.
+        pid: u32,
+    },
+    /// The process may not be traced.
+    #[error("process {pid} may not be traced ({source}){}", attach_advice(*.pid))]
+    NotPermitted {
+        /// The process.
+        pid: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another process traces it.
+    #[error("process {pid} is traced by process {tracer}, a debugger or strace perhaps: end that one first")]
+    Traced {
+        /// The process.
+        pid: u32,
+        /// The process that traces it.
+        tracer: u32,
+    },
+    /// Another profiler attaches to the process.
+    #[error("another pronk is attaching to process {0}: try again when it has")]
+    OtherAttaches(u32),
+    /// The process is stopped by job control.
+    #[error("process {0} is stopped: let it go on first, with `kill -CONT {0}`")]
+    ProcessStopped(u32),
+    /// There is no interpreter in the process.
+    #[error(
+        "process {0} is not CPython, or does not export what pronk needs of it: attach to a process of Python 3.9 to 3.15"
+    )]
+    NotPython(u32),
+    /// The process uses another C library.
+    #[error("process {0} uses the C library musl, in which pronk's agent cannot be loaded; it needs glibc")]
+    Musl(u32),
+    /// The process cannot load libraries.
+    #[error("process {0} has no dlopen: it is linked statically, and cannot load pronk's agent")]
+    NoLoader(u32),
+    /// There is no padding in the process's code.
+    #[error(
+        "process {0} has no room in its code for the call of the agent: start it with `pronk record -- COMMAND` instead"
+    )]
+    NoPlace(u32),
+    /// The library could not be loaded.
+    #[error("process {pid} cannot load pronk's agent: {reason}")]
+    AgentNotLoaded {
+        /// The process.
+        pid: u32,
+        /// What its dynamic linker said.
+        reason: String,
+    },
+    /// The agent does not take part.
+    #[error("process {pid} cannot be profiled: {reason}")]
+    AgentRefused {
+        /// The process.
+        pid: u32,
+        /// What the agent said.
+        reason: String,
+    },
+    /// The call was not made in time.
+    #[error("process {pid} has not answered in {} s; if it is frozen, let it go on, and try again", .waited.as_secs())]
+    NoAnswer {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
+    /// The interpreter's lock was not given up.
+    #[error(
+        "process {pid} has not given up the interpreter's lock in {} s: code in C keeps it; see where with \
+         `pronk dump --pid {pid} --native`", .waited.as_secs()
+    )]
+    NoLock {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
+    /// No thread came to a place where it can be given something to do.
+    #[error(
+        "no thread of process {pid} came to a place in {} s where it can load a library; it runs on as before: try again",
+        .waited.as_secs_f64()
+    )]
+    NoSafePoint {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
     /// Another call into the system failed.
     #[error("{call} failed: {source}{}", advice(.source))]
     System {
@@ -162,6 +281,25 @@ impl Error {
 
     pub(crate) fn system(call: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::System { call, source }
+    }
+}
+
+/// What a user can do to be permitted to trace a process (ptrace(2), "Ptrace access mode checking").
+fn attach_advice(pid: u32) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(format!("/proc/{pid}")).map(|metadata| metadata.uid());
+    let me = nix::unistd::geteuid().as_raw();
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    match (owner, scope.trim()) {
+        (Ok(owner), _) if owner != me && me != 0 => {
+            format!(": it belongs to user {owner}; run pronk as that user, or with sudo")
+        }
+        (_, "1" | "2") if me != 0 => {
+            ": kernel.yama.ptrace_scope is not 0; run pronk with sudo, or set it: sysctl kernel.yama.ptrace_scope=0"
+                .to_owned()
+        }
+        (_, "3") => ": kernel.yama.ptrace_scope is 3, which forbids it until the machine is started anew".to_owned(),
+        _ => ": CAP_SYS_PTRACE is needed; in a container, start that with --cap-add SYS_PTRACE".to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A context variable of the program whose value is a label of its samples.
 
 use crate::error::Error;
+use crate::label_names::{LONGEST, is_key, is_name, pack};
 use pronk_trampolines::wire::{MOST_VARIABLES, VARIABLES_SIZE};
 use std::str::FromStr;
 
@@ -21,24 +22,14 @@ pub struct LabelVariable {
 )]
 pub struct NotAVariable;
 
-/// The longest name of a module or a variable, in bytes: what the agent looks for.
-const LONGEST: usize = 128;
-
 impl FromStr for LabelVariable {
     type Err = NotAVariable;
 
     fn from_str(text: &str) -> Result<LabelVariable, NotAVariable> {
         let (key, path) = text.split_once('=').map_or((None, text), |(key, path)| (Some(key), path));
         let (module, name) = path.rsplit_once('.').ok_or(NotAVariable)?;
-        // Only names of ASCII are found.
-        let is_name = |name: &str| {
-            let first = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
-            first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
         let key = key.unwrap_or(name);
-        let fits = key.len() <= LONGEST && module.len() <= LONGEST && name.len() <= LONGEST;
-        let is_key = !key.is_empty() && !key.chars().any(char::is_control);
-        match fits && is_key && is_name(name) && module.split('.').all(is_name) {
+        match is_key(key) && is_name(name) && module.len() <= LONGEST && module.split('.').all(is_name) {
             true => Ok(LabelVariable { key: key.to_owned(), module: module.to_owned(), name: name.to_owned() }),
             false => Err(NotAVariable),
         }
@@ -50,14 +41,9 @@ impl FromStr for LabelVariable {
 /// # Errors
 /// When there are too many, or their names are too long together.
 pub(crate) fn to_settings(variables: &[LabelVariable]) -> Result<[u8; VARIABLES_SIZE], Error> {
-    let mut settings = [0; VARIABLES_SIZE];
-    let texts = variables.iter().flat_map(|variable| [&variable.key, &variable.module, &variable.name]);
-    let bytes: Vec<u8> = texts.flat_map(|text| text.bytes().chain([0])).collect();
-    match settings.get_mut(..bytes.len()).filter(|_| variables.len() <= MOST_VARIABLES) {
-        Some(place) => place.copy_from_slice(&bytes),
-        None => return Err(Error::TooManyVariables { asked: variables.len(), limit: MOST_VARIABLES }),
-    }
-    Ok(settings)
+    let texts = variables.iter().flat_map(|variable| [&*variable.key, &variable.module, &variable.name]);
+    let packed = pack(texts).filter(|_| variables.len() <= MOST_VARIABLES);
+    packed.ok_or(Error::TooManyVariables { asked: variables.len(), limit: MOST_VARIABLES })
 }
 
 #[cfg(test)]

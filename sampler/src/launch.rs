@@ -338,7 +338,7 @@ fn c_string(text: &OsStr) -> Result<CString, Error> {
     CString::new(text.as_bytes()).map_err(|_| Error::ZeroByte(text.to_owned()))
 }
 
-fn pidfd_open(pid: libc::pid_t) -> Option<OwnedFd> {
+pub(crate) fn pidfd_open(pid: libc::pid_t) -> Option<OwnedFd> {
     // SAFETY: the call takes two numbers; a file that it returns is new, and ours. It closes on exec (pidfd_open(2)).
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);

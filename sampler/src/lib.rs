@@ -16,6 +16,8 @@
 //!     await_chains: false,
 //!     stubs: None,
 //!     label_variables: Vec::new(),
+//!     label_arguments: Vec::new(),
+//!     label_spans: false,
 //!     streams: Default::default(),
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;
@@ -24,11 +26,14 @@
 //! # Ok::<(), pronk_sampler::Error>(())
 //! ```
 
+mod attach;
 mod directory;
 mod engine;
 mod error;
 mod files;
 mod growth;
+mod label_argument;
+mod label_names;
 mod label_variable;
 mod launch;
 mod limits;
@@ -41,11 +46,14 @@ mod recorder;
 pub mod recording;
 mod session;
 mod signals;
+mod subject;
+mod target;
 mod unwind;
 
 pub use directory::SessionDirectory;
 pub use error::Error;
 pub use growth::Growth;
+pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};
 pub use launch::Streams;
 pub use permissions::{Answer, Permissions, probe};

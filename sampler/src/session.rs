@@ -1,16 +1,19 @@
-//! A session: one profiling of one command and all that it starts.
+//! A session: one profiling of one command and all that it starts, or of a process that ran before.
 
 mod watch;
 
 pub use watch::Watched;
 
+use crate::attach::Prepared;
 use crate::directory::SessionDirectory;
 use crate::engine::{Engine, Found, Plan};
 use crate::error::Error;
+use crate::label_argument::LabelArgument;
 use crate::label_variable::LabelVariable;
 use crate::launch::{Child, Environment, Streams};
 use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
+use crate::subject::{State, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pronk_trampolines::wire::{Mode, SESSION_ENV};
 use std::ffi::OsString;
@@ -39,6 +42,10 @@ pub struct Request {
     pub stubs: Option<bool>,
     /// The context variables whose values are labels of samples; needs the signal engine.
     pub label_variables: Vec<LabelVariable>,
+    /// The arguments of functions whose values are labels of samples; needs the signal engine.
+    pub label_arguments: Vec<LabelArgument>,
+    /// Whether the current span of OpenTelemetry is a label of samples; needs the signal engine.
+    pub label_spans: bool,
     /// Where the command reads and writes.
     pub streams: Streams,
 }
@@ -55,10 +62,10 @@ pub enum EngineChoice {
     Signal,
 }
 
-/// A command that runs and is sampled.
+/// A command, or a process, that runs and is sampled.
 #[derive(Debug)]
 pub struct Session {
-    child: Child,
+    subject: Subject,
     engine: Option<Engine>,
     plan: Plan,
     signals: Signals,
@@ -92,16 +99,58 @@ impl Session {
         }
         let signals = Signals::catch()?;
         let mut child = Child::fork(&request.command, &environment, &request.streams, &signals)?;
-        let engine = plan.start(child.pid())?;
-        let (started, started_at) = (now(), SystemTime::now());
+        let engine = plan.start(child.pid(), None)?;
+        let started = (now(), SystemTime::now());
         child.release()?;
-        let deadline = request.duration.and_then(|duration| Instant::now().checked_add(duration));
-        let engine = Some(engine);
-        Ok(Session { child, engine, plan, signals, request, started, started_at, deadline, directory })
+        Ok(Session::begun(Subject::Command(child), started, engine, plan, signals, request, directory))
     }
 
-    /// Samples until the command ends, or as long as was asked for. Processes that the command leaves behind are not
-    /// waited for.
+    /// Samples a process that runs already, by the signal engine. The request's command counts for nothing.
+    ///
+    /// Until the session is dropped, SIGINT, SIGQUIT, SIGTERM and SIGHUP end [`Session::record`], and not this process.
+    ///
+    /// # Errors
+    /// When the request cannot be met, or the process cannot be attached to. It then runs on as before.
+    pub fn attach(mut request: Request, pid: u32, directory: SessionDirectory) -> Result<Session, Error> {
+        if request.engine == EngineChoice::Perf {
+            return Err(Error::PerfAttach);
+        }
+        if request.stubs == Some(true) {
+            return Err(Error::StubsOfProcess);
+        }
+        request.stubs = Some(false);
+        let plan = Plan::of(&request, &directory)?;
+        let signals = Signals::catch()?;
+        let prepared = Prepared::new(pid, &directory)?;
+        // Another user's process has to find what is there for it.
+        let owner = prepared.foreign_owner()?;
+        if let Some(owner) = owner {
+            plan.give_to(owner)?;
+            directory.give_to(owner)?;
+        }
+        let engine = plan.start(pid.cast_signed(), owner.map(|(user, _)| user))?;
+        let attached = prepared.attach(&directory)?;
+        request.command = attached.command();
+        let started = (now(), SystemTime::now());
+        Ok(Session::begun(Subject::Process(attached), started, engine, plan, signals, request, directory))
+    }
+
+    fn begun(
+        subject: Subject,
+        (started, started_at): (MonotonicNs, SystemTime),
+        engine: Engine,
+        plan: Plan,
+        signals: Signals,
+        request: Request,
+        directory: SessionDirectory,
+    ) -> Session {
+        let deadline = request.duration.and_then(|duration| Instant::now().checked_add(duration));
+        let engine = Some(engine);
+        Session { subject, engine, plan, signals, request, started, started_at, deadline, directory }
+    }
+
+    /// Samples until the command or the process ends, or as long as was asked for; a process also until a signal asks this
+    /// one to end. Processes that a command leaves behind are not waited for. A process that ran before is left as it was.
     ///
     /// The recording's `session` directory lasts as long as this session. A second call finds nothing new.
     ///
@@ -115,20 +164,36 @@ impl Session {
     /// Samples no more.
     fn finish(&mut self, exit: Option<ExitStatus>) -> Result<Recording, Error> {
         let ended = now();
-        let found = self.engine.take().map(Engine::stop).transpose()?;
-        Ok(self.recording(found, ended, exit))
+        let found = self.engine.take().map(Engine::stop).transpose();
+        let left = self.subject.leave();
+        let mut recording = self.recording(found?, ended, exit);
+        recording.notes.extend(left);
+        Ok(recording)
     }
 
-    /// Waits until the command ends, also when it goes on after the sampling.
+    /// How long a thread of a process that ran before was stopped to give it the agent.
+    pub fn pause(&self) -> Option<Duration> {
+        match &self.subject {
+            Subject::Process(attached) => Some(attached.pause),
+            Subject::Command(_) | Subject::Left(_) => None,
+        }
+    }
+
+    /// Waits until the command ends, also when it goes on after the sampling. `None` is of a process that ran before, which
+    /// is not waited for.
     ///
     /// # Errors
     /// When the system refuses to tell about the command.
-    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
-        loop {
-            if let Some(status) = self.wait_until(None)? {
-                return Ok(status);
-            }
+    pub fn wait(&mut self) -> Result<Option<ExitStatus>, Error> {
+        match self.subject {
+            Subject::Command(_) => self.wait_until(None),
+            Subject::Process(_) | Subject::Left(_) => Ok(None),
         }
+    }
+
+    /// The command that runs, and its arguments.
+    pub fn command(&self) -> &[OsString] {
+        &self.request.command
     }
 
     /// Which engine takes the samples, what drives it, and why: one line, in words.
@@ -146,40 +211,32 @@ impl Session {
         self.directory.path()
     }
 
-    /// The id of the command's first process.
+    /// The id of the command's first process, or of the one that ran before.
     pub fn pid(&self) -> u32 {
-        self.child.pid().unsigned_abs()
+        self.subject.pid()
     }
 
-    /// Waits for the end of the command or for a time, and hands on signals meanwhile.
+    /// Waits for the end of the command or process, or for a time, and takes signals meanwhile.
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<Option<ExitStatus>, Error> {
         loop {
-            self.take_signals();
-            if let Some(status) = self.child.poll()? {
-                return Ok(Some(status));
+            while let Some(received) = self.signals.next() {
+                if self.subject.take(received) {
+                    return Ok(None);
+                }
+            }
+            if let State::Ended(status) = self.subject.look()? {
+                return Ok(status);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
             let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
-            files.extend(self.child.ended().map(|ended| PollFd::new(ended, PollFlags::POLLIN)));
+            files.extend(self.subject.ended().map(|ended| PollFd::new(ended, PollFlags::POLLIN)));
             let longest = if files.len() > 1 { PollTimeout::MAX } else { PollTimeout::from(LOOK_MS) };
+            let left = left.into_iter().chain(self.subject.longest_wait()).min();
             wait(&mut files, left, longest)?;
         }
-    }
-
-    /// Hands on the signals that are there. Whether one of them asks this process to end.
-    fn take_signals(&mut self) -> bool {
-        let mut asked_to_end = false;
-        while let Some(received) = self.signals.next() {
-            // What the command itself sends to its parent is not meant for the command.
-            if received.by_process && received.sender != self.child.pid() {
-                self.child.signal(received.signal);
-            }
-            asked_to_end |= [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP].contains(&received.signal);
-        }
-        asked_to_end
     }
 
     fn recording(&self, found: Option<Found>, ended: MonotonicNs, exit: Option<ExitStatus>) -> Recording {

@@ -77,7 +77,7 @@ fn one_session_runs_at_a_time_and_then_the_next() {
     assert!(matches!(start(request(sh("exit 0"))), Err(Error::Busy)));
     first.wait().unwrap();
     drop(first);
-    assert_eq!(start(request(sh("exit 4"))).unwrap().wait().unwrap().code(), Some(4));
+    assert_eq!(start(request(sh("exit 4"))).unwrap().wait().unwrap().unwrap().code(), Some(4));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn sampling_ends_when_its_time_is_over_and_the_command_goes_on() {
     assert!(sampled_for >= Duration::from_millis(200), "{sampled_for:?}");
     assert!(recording.samples.len() > 20);
     std::fs::write(go, "").unwrap();
-    assert_eq!(session.wait().unwrap().code(), Some(5));
+    assert_eq!(session.wait().unwrap().unwrap().code(), Some(5));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The library that is loaded into a target: what the loader runs, what it exports, and what becomes of a panic.
 
+use crate::attach;
 use crate::capture::{self, Main, interpose, program_action, writes};
 use crate::python;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_char, c_int, c_void};
 
 /// Runs when the loader has mapped the library, before the program's `main`.
 #[used]
@@ -66,6 +67,18 @@ pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> l
 pub unsafe extern "C" fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
     // SAFETY: as promised by the caller.
     unsafe { writes::write(file, bytes, size) }
+}
+
+/// [`attach::begin`]: what a profiler has a thread of a running process call.
+///
+/// # Safety
+/// The text is zero-terminated; the rest as for that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pronk_attach(directory: *const c_char) {
+    if !directory.is_null() {
+        // SAFETY: as promised by the caller.
+        unsafe { attach::begin(CStr::from_ptr(directory)) };
+    }
 }
 
 /// [`python::install`], for callers that hold the interpreter's lock.

@@ -7,6 +7,7 @@
 //! - [`functions`]: gives each function its stub, and names it in the registry, a file that is shared with the profiler.
 //! - [`context`]: labels, and the frames that they belong to; what programs in Rust say themselves of for whom they work.
 //! - [`wire`]: the format of what is shared.
+//! - [`attach`]: a session that begins while the process runs.
 //! - [`ring`]: how samples go from a signal handler in the process to the profiler.
 //! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 //!
@@ -22,6 +23,7 @@ extern crate std;
 
 #[cfg(feature = "agent")]
 mod agent;
+pub mod attach;
 pub mod capture;
 pub mod context;
 pub mod functions;

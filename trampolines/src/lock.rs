@@ -1,8 +1,9 @@
-//! A lock that a fork cannot leave locked, and a value that is set once.
+//! A lock that a fork cannot leave locked, a value that is set once, and one that comes and goes.
 
 use crate::sys;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// Guards a value that is used for moments only: who waits lets other threads run and tries again.
 #[derive(Debug)]
@@ -100,6 +101,53 @@ impl<T> Once<T> {
     }
 }
 
+/// A value that there is one of from time to time.
+#[derive(Debug)]
+pub struct Replaced<T> {
+    current: AtomicPtr<T>,
+    /// They are used in turn.
+    places: [UnsafeCell<MaybeUninit<T>>; 2],
+    used: AtomicUsize,
+}
+
+// SAFETY: values are only written where nobody looks, as `set` is promised, and shared as any reference is.
+unsafe impl<T: Send + Sync + Copy> Sync for Replaced<T> {}
+
+impl<T: Copy> Replaced<T> {
+    /// None.
+    pub const fn new() -> Replaced<T> {
+        Replaced {
+            current: AtomicPtr::new(core::ptr::null_mut()),
+            places: [const { UnsafeCell::new(MaybeUninit::uninit()) }; 2],
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// Has there be a value.
+    ///
+    /// # Safety
+    /// One thread at a time calls this, and nobody uses the value before the last one any more.
+    pub unsafe fn set(&self, value: T) {
+        let used = self.used.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = self.places.get(used % 2) {
+            // SAFETY: as promised by the caller, nobody looks there.
+            let place = unsafe { (*place.get()).write(value) };
+            self.current.store(place, Ordering::Release);
+        }
+    }
+
+    /// Has there be none. Who has it already may use it until the value after the next is set.
+    pub fn clear(&self) {
+        self.current.store(core::ptr::null_mut(), Ordering::Release);
+    }
+
+    /// The value, if there is one.
+    pub fn get(&'static self) -> Option<&'static T> {
+        // SAFETY: it was written before the pointer, and is not written again as long as somebody uses it.
+        unsafe { self.current.load(Ordering::Acquire).as_ref() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +167,19 @@ mod tests {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(COUNT.with(|count| *count), 40_000);
+    }
+
+    #[test]
+    fn a_value_is_there_until_it_is_cleared() {
+        static VALUE: Replaced<u32> = Replaced::new();
+        assert_eq!(VALUE.get(), None);
+        for value in 1..5 {
+            // SAFETY: only this test uses it.
+            unsafe { VALUE.set(value) };
+            assert_eq!(VALUE.get(), Some(&value));
+            VALUE.clear();
+            assert_eq!(VALUE.get(), None);
+        }
     }
 
     #[test]

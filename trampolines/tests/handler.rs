@@ -5,7 +5,8 @@ mod common;
 
 use pronk_bench::interpreter::interpreters_for_tests;
 use pronk_trampolines::wire::{
-    DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, VARIABLES_SIZE,
+    ARGUMENTS_SIZE, DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
+    VARIABLES_SIZE,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -28,7 +29,10 @@ fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
         stubs: stubs.into(),
         await_chains: 1,
         ring_directory,
+        spans: 0,
+        reserved: 0,
         variables: [0; VARIABLES_SIZE],
+        arguments: [0; ARGUMENTS_SIZE],
     };
     std::fs::write(session.join(SETTINGS_FILE), settings.to_bytes()).unwrap();
 }

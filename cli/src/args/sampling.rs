@@ -1,7 +1,7 @@
 //! What verbs that run a command have in common: the command, and how it is sampled.
 
 use clap::{Args, ValueEnum};
-use pronk_sampler::{EngineChoice, LabelVariable};
+use pronk_sampler::{EngineChoice, LabelArgument, LabelVariable};
 use pronk_symbolizer::profile::{self, NativeFrames};
 use std::ffi::OsString;
 
@@ -15,6 +15,10 @@ pub struct Sampling {
     /// Which moments of a thread are sampled
     #[arg(long, value_enum, default_value_t = Mode::Cpu)]
     pub mode: Mode,
+
+    /// Profile this process, which runs already
+    #[arg(short, long, value_name = "PID", conflicts_with = "command", value_parser = pid)]
+    pub pid: Option<u32>,
 
     /// Native frames to show in what is drawn
     #[arg(long, value_enum, default_value_t = Native::Extensions)]
@@ -36,8 +40,22 @@ pub struct Sampling {
     #[arg(long, value_name = "MODULE.NAME")]
     pub label_var: Vec<LabelVariable>,
 
+    /// Have this argument of a function, or an attribute of it (FUNCTION:ARGUMENT.ATTRIBUTE), as a label of what the function
+    /// does; may be repeated
+    #[arg(long, value_name = "MODULE.FUNCTION:ARGUMENT")]
+    pub label_arg: Vec<LabelArgument>,
+
+    /// Have the name and the trace id of the current span of OpenTelemetry as labels: span and trace
+    #[arg(long)]
+    pub label_otel: bool,
+
     /// The command to run, and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present = "pid",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -134,4 +152,9 @@ fn frequency(text: &str) -> Result<u32, String> {
          kernel.perf_event_max_sample_rate"
             .to_owned()
     })
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|pid| (1..=i32::MAX as u32).contains(pid));
+    pid.ok_or_else(|| "a process is named by its number, as `ps` shows it".to_owned())
 }

@@ -196,11 +196,13 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             duration: None,
             stubs: None,
             label_variables: Vec::new(),
+            label_arguments: Vec::new(),
+            label_spans: false,
             streams: Default::default(),
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;
         session.record()?;
-        Ok((session.wait()?, session.engine()))
+        Ok((session.wait()?.unwrap_or_default(), session.engine()))
     };
     match attempt() {
         Ok((status, words)) if status.success() => Ok(words),

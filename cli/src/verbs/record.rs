@@ -1,7 +1,6 @@
 //! `pronk record`: run a command, sample it, write what was found, and end as the command did.
 
 use super::{sampling, summary};
-use crate::agent;
 use crate::args::{Engine, RecordArguments};
 use crate::ending::Ending;
 use crate::export::Format;
@@ -9,7 +8,7 @@ use crate::messages::{describe, say};
 use crate::output::{Existing, Output, Written};
 use anyhow::{Context, Result, bail};
 use pronk_sampler::recording::Recording;
-use pronk_sampler::{Request, Session, SessionDirectory};
+use pronk_sampler::{Request, Session};
 use pronk_symbolizer::profile::{Meta, Profile};
 use pronk_symbolizer::view::{By, View, ViewOptions};
 use pronk_symbolizer::{along_awaits, symbolize};
@@ -28,13 +27,15 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
     refuse_what_cannot_be(&arguments)?;
     let by = arguments.grouping.by(None)?;
     let outputs = outputs(arguments.output.as_deref())?;
-    let directory = SessionDirectory::create(agent::LIBRARY)?;
     let request = Request {
         await_chains: arguments.await_chains,
         duration: arguments.duration,
         ..sampling::request(&arguments.sampling)?
     };
-    let mut session = Session::start(request, directory)?;
+    let mut session = sampling::begin(request, arguments.sampling.pid)?;
+    if let Some(pid) = arguments.sampling.pid {
+        say_attached(pid, &session, arguments.duration.is_some());
+    }
     match session.record() {
         Ok(recording) => {
             // A fault of pronk's own must not change how the command ends.
@@ -46,7 +47,14 @@ pub fn run(arguments: RecordArguments) -> Result<Ending> {
         Err(error) => say!("there is no profile: {error}"),
     }
     let status = session.wait().context("the command ran, and how it ended is not known")?;
-    Ok(Ending::LikeProgram(status))
+    Ok(status.map_or(Ending::Status(0), Ending::LikeProgram))
+}
+
+/// Says that a process is being sampled: it may be long until there is more to say.
+fn say_attached(pid: u32, session: &Session, has_duration: bool) {
+    let until = if has_duration { "" } else { "; Ctrl-C ends that" };
+    let pause = session.pause().unwrap_or_default().as_secs_f64() * 1e3;
+    say!("process {pid} is being sampled{until}; one thread of it was stopped for {pause:.2} ms");
 }
 
 /// Makes the profile, writes it, and says what is in it.
@@ -57,7 +65,7 @@ fn finish(arguments: &RecordArguments, by: Option<By>, recording: &Recording, se
     let drawn = along.as_ref().unwrap_or(&profile);
     let view = View::new(drawn, &ViewOptions { lines: arguments.lines, by, ..ViewOptions::default() });
     let files = write(&profile, drawn, &view, outputs);
-    if recording.exit.is_none() {
+    if recording.exit.is_none() && arguments.sampling.pid.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");
     }
     say!("{}", summary::of(&profile, &view, &files));

@@ -1,9 +1,10 @@
 //! What verbs that run a command have in common: what they ask the sampler for, and what they say of it.
 
+use crate::agent;
 use crate::args::{Engine, Sampling, Stubs};
 use anyhow::{Result, bail};
 use pronk_sampler::recording::{Event, Recording};
-use pronk_sampler::{Request, Session};
+use pronk_sampler::{Request, Session, SessionDirectory};
 use pronk_symbolizer::profile::Meta;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -24,6 +25,8 @@ pub fn request(sampling: &Sampling) -> Result<Request> {
         mode: sampling.mode.into(),
         kernel: sampling.kernel,
         label_variables: sampling.label_var.clone(),
+        label_arguments: sampling.label_arg.clone(),
+        label_spans: sampling.label_otel,
         await_chains: false,
         duration: None,
         stubs: match sampling.stubs {
@@ -33,6 +36,17 @@ pub fn request(sampling: &Sampling) -> Result<Request> {
             Stubs::Windowed => bail!("--stubs windowed is not there yet: use --stubs full, off, or auto"),
         },
         streams: Default::default(),
+    })
+}
+
+/// Runs the command, or attaches to a process, and begins to sample.
+///
+/// # Errors
+/// When the command was not run, or the process was not attached to.
+pub fn begin(request: Request, pid: Option<u32>) -> Result<Session> {
+    Ok(match pid {
+        Some(pid) => Session::attach(request, pid, SessionDirectory::create_for(pid, agent::LIBRARY)?)?,
+        None => Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?,
     })
 }
 
@@ -47,7 +61,7 @@ pub fn meta(sampling: &Sampling, recording: &Recording, session: &Session) -> Me
     };
     Meta {
         pronk_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: sampling.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: session.command().iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         started_at_unix: recording.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         duration_ns: recording.ended.0.saturating_sub(recording.started.0),
         frequency: recording.frequency,

@@ -1,8 +1,10 @@
 //! Which engine a session uses, what drives it, and why.
 
+use super::signal::rings::RingDirectory;
 use super::{Engine, perf, signal};
 use crate::directory::SessionDirectory;
 use crate::error::Error;
+use crate::label_argument;
 use crate::label_variable;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
@@ -45,20 +47,25 @@ struct Signal {
     /// Why it is not driven by perf events, if it is not.
     reason: String,
     rings: Rings,
+    /// The sources of labels that are asked for.
+    sources: signal::Sources,
 }
 
 /// The directory for the rings of a session's processes.
 #[derive(Debug)]
 struct Rings {
     path: PathBuf,
+    /// The same, as the processes see it.
+    inside: PathBuf,
     /// Where that is not the session's. It goes with the session.
-    _directory: Option<SessionDirectory>,
+    directory: Option<SessionDirectory>,
 }
 
 impl Rings {
     fn make(directory: &SessionDirectory) -> Rings {
-        let own = SessionDirectory::for_rings();
-        Rings { path: own.as_ref().unwrap_or(directory).path().to_owned(), _directory: own }
+        let own = directory.for_rings();
+        let used = own.as_ref().unwrap_or(directory);
+        Rings { path: used.path().to_owned(), inside: used.inside().to_owned(), directory: own }
     }
 }
 
@@ -76,6 +83,12 @@ impl Plan {
                 }
                 if !request.label_variables.is_empty() {
                     return Err(Error::VariablesOfPerf);
+                }
+                if !request.label_arguments.is_empty() {
+                    return Err(Error::ArgumentsOfPerf);
+                }
+                if request.label_spans {
+                    return Err(Error::SpansOfPerf);
                 }
                 if request.await_chains {
                     return Err(Error::AwaitChainsOfPerf);
@@ -108,17 +121,34 @@ impl Plan {
         self.stubs
     }
 
-    /// Starts the engine, for a process that has yet to call `execve`.
+    /// Gives what agents use beside the session's directory to another user.
+    ///
+    /// # Errors
+    /// When this user may not do that.
+    pub(crate) fn give_to(&self, owner: (u32, u32)) -> Result<(), Error> {
+        let rings = match &self.way {
+            Way::Perf(rings) => rings.as_ref(),
+            Way::Signal(signal) => Some(&signal.rings),
+        };
+        rings.and_then(|rings| rings.directory.as_ref()).map_or(Ok(()), |directory| directory.give_to(owner))
+    }
+
+    /// Starts the engine, for a process that has yet to call `execve`, or runs already; its files may belong to that user as
+    /// well.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn start(&self, pid: i32) -> Result<Engine, Error> {
+    pub(crate) fn start(&self, pid: i32, user: Option<u32>) -> Result<Engine, Error> {
         Ok(match &self.way {
             Way::Perf(rings) => {
                 let rings = rings.as_ref().map(|rings| rings.path.clone());
                 Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
             }
-            Way::Signal(signal) => Engine::Signal(signal::Engine::start(signal.rings.path.clone(), signal.mode)?),
+            Way::Signal(signal) => {
+                let Signal { rings, mode, sources, .. } = signal;
+                let rings = RingDirectory::new(rings.path.clone(), user);
+                Engine::Signal(signal::Engine::start(rings, *mode, sources.clone())?)
+            }
         })
     }
 }
@@ -141,7 +171,8 @@ impl Signal {
             (_, Err(source)) if request.kernel => return Err(perf::events::refused_with_kernel(source)),
             (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
         };
-        let signal = Signal { mode: request.mode, driver, reason, rings: Rings::make(directory) };
+        let rings = Rings::make(directory);
+        let signal = Signal { mode: request.mode, driver, reason, rings, sources: signal::Sources::of(request) };
         let stubs = match request.stubs {
             None => StubsSetting::Auto,
             Some(true) => StubsSetting::Full,
@@ -163,11 +194,11 @@ struct Asked {
 
 fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &SessionDirectory) -> Result<(), Error> {
     let mut ring_directory = [0; DIRECTORY_SIZE];
-    let path = rings.path.as_os_str().as_bytes();
+    let path = rings.inside.as_os_str().as_bytes();
     // One zero has to follow.
     match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
         Some(place) => place.copy_from_slice(path),
-        None => return Err(Error::DirectoryTooLong(rings.path.clone())),
+        None => return Err(Error::DirectoryTooLong(rings.inside.clone())),
     }
     let settings = Settings {
         magic: SETTINGS_MAGIC,
@@ -179,8 +210,11 @@ fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &Se
         kernel: request.kernel.into(),
         stubs: asked.stubs as u32,
         await_chains: request.await_chains.into(),
+        spans: request.label_spans.into(),
+        reserved: 0,
         ring_directory,
         variables: label_variable::to_settings(&request.label_variables)?,
+        arguments: label_argument::to_settings(&request.label_arguments)?,
     };
     let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
     written.map_err(Error::system("write"))
@@ -237,6 +271,8 @@ mod tests {
             await_chains: true,
             stubs,
             label_variables: Vec::new(),
+            label_arguments: Vec::new(),
+            label_spans: false,
             streams: Streams::default(),
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
@@ -246,6 +282,14 @@ mod tests {
         assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
         assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
         assert!(refused(request(Perf, 99, Mode::Cpu, false, None)).contains("--await-chains"));
+        let of_arguments = Request {
+            await_chains: false,
+            label_arguments: vec!["app.f:x".parse().unwrap()],
+            ..request(Perf, 99, Mode::Cpu, false, None)
+        };
+        assert!(refused(of_arguments).contains("--label-arg"));
+        let of_spans = Request { await_chains: false, label_spans: true, ..request(Perf, 99, Mode::Cpu, false, None) };
+        assert!(refused(of_spans).contains("--label-otel"));
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");

@@ -4,6 +4,7 @@ use super::{Session, wait};
 use crate::error::Error;
 use crate::growth::Growth;
 use crate::recording::{Recording, now};
+use crate::subject::{State, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::os::fd::BorrowedFd;
 use std::process::ExitStatus;
@@ -12,8 +13,10 @@ use std::time::Instant;
 /// What has happened in a session that is watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Watched {
+    /// Whether the command or the process has ended.
+    pub is_over: bool,
     /// How the command ended, if it has.
-    pub ended: Option<ExitStatus>,
+    pub exit: Option<ExitStatus>,
     /// Whether somebody has sent a signal that asks this process to end, which the command has got, too; or the terminal is
     /// gone.
     pub asked_to_end: bool,
@@ -28,14 +31,29 @@ impl Session {
     pub fn watch(&mut self, input: BorrowedFd<'_>, until: Instant) -> Result<Watched, Error> {
         let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN), PollFd::new(input, PollFlags::POLLIN)];
         // What has ended would be readable for good.
-        let end = if self.child.poll()?.is_none() { self.child.ended() } else { None };
+        let end = if let State::Running = self.subject.look()? { self.subject.ended() } else { None };
         files.extend(end.map(|end| PollFd::new(end, PollFlags::POLLIN)));
         let left = until.saturating_duration_since(Instant::now());
-        wait(&mut files, Some(left), PollTimeout::MAX)?;
+        let left = [left].into_iter().chain(self.subject.longest_wait()).min();
+        wait(&mut files, left, PollTimeout::MAX)?;
         let is_gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
         let input_is_gone = files[1].revents().is_some_and(|events| events.intersects(is_gone));
         let asked_to_end = self.take_signals() || input_is_gone;
-        Ok(Watched { ended: self.child.poll()?, asked_to_end })
+        let (is_over, exit) = match self.subject.look()? {
+            State::Running => (false, None),
+            State::Ended(exit) => (true, exit),
+        };
+        Ok(Watched { is_over, exit, asked_to_end })
+    }
+
+    /// Takes the signals that are there. Whether one of them asks this process to end.
+    fn take_signals(&mut self) -> bool {
+        let mut asked_to_end = false;
+        while let Some(received) = self.signals.next() {
+            self.subject.take(received);
+            asked_to_end |= [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP].contains(&received.signal);
+        }
+        asked_to_end
     }
 
     /// What was recorded since this was asked before; `None` while it is not there yet. Samples that are handed over are not
@@ -49,7 +67,10 @@ impl Session {
     /// # Errors
     /// When the system refuses to tell about the command, or a thread of the profiler's failed.
     pub fn stop(&mut self) -> Result<Recording, Error> {
-        let exit = self.child.poll()?;
+        let exit = match self.subject.look()? {
+            State::Running => None,
+            State::Ended(exit) => exit,
+        };
         self.finish(exit)
     }
 
@@ -63,8 +84,10 @@ impl Session {
         recording
     }
 
-    /// Interrupts the command, as a terminal does.
+    /// Interrupts the command, as a terminal does. A process that ran before is left alone.
     pub fn interrupt(&self) {
-        self.child.signal(libc::SIGINT);
+        if let Subject::Command(child) = &self.subject {
+            child.signal(libc::SIGINT);
+        }
     }
 }

@@ -75,6 +75,8 @@ pub fn request(command: Vec<OsString>) -> Request {
         duration: None,
         stubs: Some(false),
         label_variables: Vec::new(),
+        label_arguments: Vec::new(),
+        label_spans: false,
         streams: Default::default(),
     }
 }

@@ -130,6 +130,11 @@ pub fn install() -> Result<(), Refused> {
     Ok(())
 }
 
+/// Removes the handler: nothing is attempted any more.
+pub fn remove() {
+    FAULTS.iter().for_each(|signal| program_action::remove(*signal, handle as *const () as usize));
+}
+
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: a thread's words are its own, and the kernel passes the information and the context of what was interrupted.
     unsafe {

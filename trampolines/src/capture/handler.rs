@@ -6,11 +6,12 @@
 
 use super::driver::{TICK, WOKEN};
 use super::faults::{self, FAULTS};
+use super::members::{self, Message};
 use super::pace::{Due, Periods};
 use super::stack::{Extent, copy_unknown};
 use super::task::{self, RunningTask};
 use super::thread::SampledThread;
-use super::{CAPTURE, Capture, SIGNAL, own_ring, program_action, scopes};
+use super::{CAPTURE, Capture, SIGNAL, arguments, is_wanted, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
 use crate::context::{Pairs, ScopeNumber};
 use crate::python::{End, Link, Sampled, Walked};
@@ -46,11 +47,23 @@ pub fn install() -> Result<(), Refused> {
     }
 }
 
+/// Removes the handler: no thread is sampled any more.
+pub fn remove() {
+    program_action::remove(SIGNAL, handle as *const () as usize);
+    faults::remove();
+}
+
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes valid information.
-    if unsafe { !is_ours(&*info) } {
+    match unsafe { meaning_of(&*info) } {
+        Some(Meaning::Sample) => {}
+        Some(Meaning::Member(message)) => {
+            // SAFETY: the kernel passes the context of what was interrupted.
+            let [_, _, _, _, _, _, _, _, pointer, ..] = unsafe { registers_of(&*context.cast::<libc::ucontext_t>()) };
+            return members::receive(message, pointer as usize);
+        }
         // SAFETY: the arguments are those that the kernel has for the program's handler.
-        return unsafe { program_action::forward(signal, info, context) };
+        None => return unsafe { program_action::forward(signal, info, context) },
     }
     let _errno = KeepErrno::new();
     let (Some(thread), Some(capture)) = (SampledThread::of_this_thread(), CAPTURE.get()) else { return };
@@ -67,15 +80,25 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     Handler { capture, thread, registers }.run();
 }
 
-/// Whether a signal comes from a driver of ours: a timer with one of our values, or a perf event, which has a code that the
-/// signal has in no other way (`send_sigio_to_task` of fs/fcntl.c, Linux 6.1).
-fn is_ours(info: &libc::siginfo_t) -> bool {
+/// What a signal of ours means.
+enum Meaning {
+    /// A driver has sent it.
+    Sample,
+    /// It tells the thread to join the session, or to leave it.
+    Member(Message),
+}
+
+/// What a signal means: one of a driver of ours comes from a timer with one of our values, or from a perf event, which has a
+/// code that the signal has in no other way (`send_sigio_to_task` of fs/fcntl.c, Linux 6.1).
+fn meaning_of(info: &libc::siginfo_t) -> Option<Meaning> {
     const POLL_IN: i32 = 1;
     const POLL_HUP: i32 = 6;
+    // SAFETY: signals of timers have a value, and queued ones have a sender and a value (sigaction(2)).
+    let (value, sender) = unsafe { (info.si_value().sival_ptr as usize, info.si_pid()) };
     match info.si_code {
-        // SAFETY: signals of timers have a value.
-        libc::SI_TIMER => matches!(unsafe { info.si_value() }.sival_ptr as usize, TICK | WOKEN),
-        code => (POLL_IN..=POLL_HUP).contains(&code),
+        libc::SI_TIMER => matches!(value, TICK | WOKEN).then_some(Meaning::Sample),
+        libc::SI_QUEUE if sender.cast_unsigned() == sys::process_id() => Message::parse(value).map(Meaning::Member),
+        code => (POLL_IN..=POLL_HUP).contains(&code).then_some(Meaning::Sample),
     }
 }
 
@@ -161,7 +184,7 @@ impl Handler<'_> {
         let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
         let Due::Sample(periods) = due else { return };
         // Where nobody wants samples any more, or there is no place for them, none are taken.
-        let Some(ring) = own_ring(self.capture).filter(|ring| ring.header().stop.load(Ordering::Relaxed) == 0) else {
+        let Some(ring) = own_ring(self.capture).filter(|ring| is_wanted(ring, started_ns)) else {
             self.thread.stop_driver();
             return;
         };
@@ -184,7 +207,8 @@ impl Handler<'_> {
         // SAFETY: the state is this thread's own, and there is nothing to drop.
         let inherited = unsafe { faults::attempt(|| scopes::inherited(sampled.walker.layout, states)) }.flatten();
         // SAFETY: as above.
-        let variables = unsafe { faults::attempt(|| scopes::of_variables(self.capture, states)) }.unwrap_or_default();
+        let variables =
+            unsafe { faults::attempt(|| scopes::of_variables(self.capture, &ring, states)) }.unwrap_or_default();
         let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
         match walked.end {
@@ -269,13 +293,11 @@ impl Handler<'_> {
         let kernel = event.map_or(0, |event| event.kernel_chain(&mut kernel_chain));
 
         // Code objects and scopes come first, so that a sample's are in the ring before it.
-        scopes::find(self.thread.links.walked(), links);
-        let new_links = self.thread.links.count_new(links, known);
         let awaiters = task.as_ref().map_or(0, |task| task.awaiters);
-        let numbered = self.number_links(ring, new_links, awaiters);
+        let (numbered, new_links) = self.number_new(ring, (links, known), awaiters);
         let new = self.thread.links.walked().get(..new_links).unwrap_or_default();
         let inherits = numbered.and_then(|()| scopes::say(ring, new, inherited));
-        let said = &mut self.thread.said_variables;
+        let said = &mut self.thread.said_labels;
         let inherits = inherits.and_then(|inherits| scopes::say_variables(ring, &variables, inherits, said));
         let (numbered, inherits) = (numbered.filter(|()| inherits.is_some()), inherits.unwrap_or(0));
 
@@ -321,19 +343,52 @@ impl Handler<'_> {
         }
     }
 
+    /// Finds the labels of links, and gives those that are new, and those of awaiters, the numbers of their code objects; how many
+    /// are new. `None` when the ring has no room.
+    fn number_new(
+        &mut self,
+        ring: &RingWriter,
+        (links, known): (usize, usize),
+        awaiters: usize,
+    ) -> (Option<()>, usize) {
+        let capture = self.capture;
+        loop {
+            let noted = capture.sampled.arguments.noted();
+            let SampledThread { links: kept, said_labels, .. } = &mut *self.thread;
+            let walked = kept.walked().get_mut(..links).unwrap_or_default();
+            scopes::find(walked);
+            // SAFETY: the links are of this thread's frames.
+            let found = unsafe { arguments::find(capture, ring, walked, known, said_labels) };
+            let new_links = kept.count_new(links, known);
+            let numbered = found.and_then(|()| self.number_links(ring, new_links, awaiters));
+            // Which functions have arguments that are labels comes out when they are described.
+            if numbered.is_none() || capture.sampled.arguments.noted() == noted {
+                return (numbered, new_links);
+            }
+        }
+    }
+
     /// Gives each new link, and those of awaiters, the number of its code object. `None` when the ring has no room for one
     /// that it lacks.
     fn number_links(&mut self, ring: &RingWriter, new_links: usize, awaiters: usize) -> Option<()> {
         let SampledThread { links, texts, awaiters: kept, .. } = &mut *self.thread;
-        let Sampled { codes, walker, .. } = &self.capture.sampled;
+        let Capture { sampled: Sampled { codes, walker, arguments, .. }, settings, .. } = self.capture;
+        let describe = |link: &Link, module: &[u8], name: &[u8]| {
+            if arguments.are_noted_by_samples(settings, walker.layout) {
+                // SAFETY: there is nothing to drop.
+                let _fault = unsafe {
+                    faults::attempt(|| arguments.note(settings.arguments(), walker.layout, link, (module, name)))
+                };
+            }
+        };
         // SAFETY: the thread's memory came filled with zeros, and any bytes are valid here.
         let scratch = unsafe { texts.assume_init_mut() };
         for link in links.walked().iter_mut().take(new_links) {
-            link.number = codes.number(link, Straight, walker.layout, ring, scratch)?;
+            link.number = codes.number(link, Straight, walker.layout, ring, scratch, describe)?;
         }
         // What is suspended another thread may end.
         for link in kept.found().iter_mut().take(awaiters) {
-            link.number = codes.number(link, Guarded, walker.layout, ring, scratch)?;
+            link.number = codes.number(link, Guarded, walker.layout, ring, scratch, describe)?;
         }
         Some(())
     }

@@ -2,9 +2,11 @@
 //!
 //! - `start` is called in a process that is to be sampled.
 //! - [`interpose`] finds every thread when it starts, and every fork.
+//! - `members` are the threads that ran already when the session began.
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
+//! - `relink` has the calls of a program that runs already come by [`interpose`], [`program_action`] and [`writes`].
 //! - `stack` and `links` know what has changed since a thread's sample before.
-//! - `scopes` finds the labels of frames, and says in the ring what they are.
+//! - `scopes` finds the labels of frames, and says in the ring what they are; `arguments` those that arguments of functions give.
 //! - `task` finds the task that runs, and its name; `awaiters` knows which frames await it.
 //! - `outside` says for whom each moment is, where somebody outside takes the samples and all the others are not there.
 //! - `memory` reads what may not be there; `faults` ends a read that was thought to be safe and is not.
@@ -12,16 +14,19 @@
 //!
 //! Nothing that a handler calls takes a lock, allocates, or leaves errno changed.
 
+mod arguments;
 mod awaiters;
 mod driver;
 mod faults;
 mod handler;
 pub mod interpose;
 mod links;
+pub(crate) mod members;
 pub(crate) mod memory;
 pub(crate) mod outside;
 mod pace;
 pub mod program_action;
+pub(crate) mod relink;
 mod scopes;
 mod stack;
 mod task;
@@ -30,7 +35,7 @@ pub mod writes;
 
 pub use thread::Main;
 
-use crate::lock::Once;
+use crate::lock::Replaced;
 use crate::python::Sampled;
 use crate::ring::{self, RingWriter};
 use crate::sys::{self, PathText, Refused, Text};
@@ -39,7 +44,6 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use driver::ThreadDriver;
-use scopes::SaidVariables;
 use thread::SampledThread;
 
 /// The signal. By default it is ignored, so that one that arrives where the handler is not, as in a program that was just
@@ -48,11 +52,11 @@ use thread::SampledThread;
 pub(crate) const SIGNAL: i32 = libc::SIGURG;
 
 /// What the process was asked for, and what it is.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Capture {
     pub(crate) settings: Settings,
     pub(crate) mode: Mode,
-    pub(crate) sampled: Sampled,
+    pub(crate) sampled: &'static Sampled,
 }
 
 /// The settings of a session, if its processes are sampled from inside.
@@ -64,7 +68,7 @@ pub(crate) fn settings_of(session: &PathText) -> Option<Settings> {
     Settings::from_bytes(sys::read(path.as_c(), &mut bytes).ok()?)
 }
 
-pub(crate) static CAPTURE: Once<Capture> = Once::new();
+pub(crate) static CAPTURE: Replaced<Capture> = Replaced::new();
 
 /// The process's ring: its base address, and which fork it belongs to.
 static RING: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -72,23 +76,79 @@ static RING_GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The token of the ring that was made last: in the child of a fork that is its parent's until it makes its own.
 static RING_TOKEN: AtomicU64 = AtomicU64::new(0);
 
+/// Which session of this process it is.
+static SESSION: AtomicU32 = AtomicU32::new(0);
+/// How many threads are joining or leaving it just now.
+static MOVING: AtomicU32 = AtomicU32::new(0);
+
+/// As long as it is there, the ring is not unmapped.
+struct Moving;
+
+impl Moving {
+    fn new() -> Moving {
+        MOVING.fetch_add(1, Ordering::SeqCst);
+        Moving
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        MOVING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether no thread is joining or leaving the session just now.
+pub(crate) fn is_still() -> bool {
+    MOVING.load(Ordering::SeqCst) == 0
+}
+
 /// Starts to sample this process, by its calling thread, which is the only one.
 ///
 /// # Errors
 /// When there is no memory, or the kernel gives no timer.
-pub(crate) fn start(settings: Settings, sampled: Sampled) -> Result<(), Refused> {
+pub(crate) fn start(settings: Settings, sampled: &'static Sampled) -> Result<(), Refused> {
+    begin(settings, sampled)?;
+    let thread = SampledThread::allocate(None)?;
+    begin_thread(thread, sys::thread_stack().unwrap_or_default());
+    Ok(())
+}
+
+/// Has there be a session, which no thread is part of yet.
+///
+/// # Errors
+/// When there is no memory.
+pub(crate) fn begin(settings: Settings, sampled: &'static Sampled) -> Result<(), Refused> {
     let mode = Mode::from_raw(settings.mode).unwrap_or_default();
-    CAPTURE.set(Capture { settings, mode, sampled });
+    // SAFETY: sessions of a process begin one after the other. Who used the one before the last did so in a signal handler,
+    // of a thread that has left it since, or for a moment with the interpreter's lock, which was given up since.
+    unsafe { CAPTURE.set(Capture { settings, mode, sampled }) };
     let Some(capture) = CAPTURE.get() else { return Ok(()) };
+    RING_TOKEN.store(0, Ordering::Relaxed);
+    SESSION.fetch_add(1, Ordering::Relaxed);
+    MOVING.store(0, Ordering::SeqCst);
     make_ring(capture)?;
     handler::install()?;
     interpose::follow_forks();
     if let Some(ring) = ring() {
         write_mappings(&ring);
     }
-    let thread = SampledThread::allocate(None)?;
-    begin_thread(thread);
     Ok(())
+}
+
+/// Has there be no session any more. `is_unused` says that no thread is part of it; where that is not certain, the ring stays
+/// mapped.
+///
+/// # Safety
+/// What `is_unused` says is true.
+pub(crate) unsafe fn finish(is_unused: bool) {
+    let ring = ring().filter(|_| is_unused);
+    handler::remove();
+    CAPTURE.clear();
+    RING.store(core::ptr::null_mut(), Ordering::Release);
+    if let Some(ring) = ring {
+        // SAFETY: as promised by the caller.
+        unsafe { ring::unmap(ring) };
+    }
 }
 
 impl Capture {
@@ -107,6 +167,44 @@ impl Capture {
 /// What this process was asked for, wherever its samples are taken.
 pub(crate) fn any() -> Option<&'static Capture> {
     CAPTURE.get().or_else(outside::capture)
+}
+
+/// Whether this process is sampled from inside, and somebody still wants that.
+pub(crate) fn is_on() -> bool {
+    CAPTURE.get().is_some() && ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) == 0)
+}
+
+/// Has no more samples be taken.
+pub(crate) fn stop() {
+    if let Some(ring) = ring() {
+        ring.header().stop.store(1, Ordering::SeqCst);
+    }
+}
+
+/// How long the profiler's heartbeat may stand still, in nanoseconds of CLOCK_MONOTONIC. It stands still while the profiler is
+/// stopped, too, and then samples end for good.
+const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
+
+/// The heartbeat that was seen last, and when it was seen first.
+static HEARTBEAT: AtomicU64 = AtomicU64::new(0);
+static HEARD_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether somebody wants the samples of a ring, at a time.
+fn is_wanted(ring: &RingWriter, now_ns: u64) -> bool {
+    let header = ring.header();
+    let heartbeat = header.heartbeat.load(Ordering::Relaxed);
+    let heard_ns = HEARD_NS.load(Ordering::Relaxed);
+    if heard_ns == 0 || HEARTBEAT.swap(heartbeat, Ordering::Relaxed) != heartbeat {
+        HEARD_NS.store(now_ns, Ordering::Relaxed);
+    } else if now_ns.saturating_sub(heard_ns) > LONGEST_SILENCE_NS {
+        header.stop.store(1, Ordering::Relaxed);
+    }
+    header.stop.load(Ordering::Relaxed) == 0
+}
+
+/// Whether threads that join are not sampled any more.
+fn is_stopping() -> bool {
+    ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) != 0)
 }
 
 /// The ring of this very process.
@@ -128,13 +226,15 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
     let (writer, token) = ring::create(directory, capture.settings.ring_size, &identity)?;
     RING_TOKEN.store(token.0, Ordering::Relaxed);
     RING_GENERATION.store(sys::fork_generation(), Ordering::Relaxed);
+    HEARD_NS.store(0, Ordering::Relaxed);
     RING.store(writer.base().as_ptr(), Ordering::Release);
     Ok(())
 }
 
-/// Begins to sample the calling thread.
-pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
-    let wanted = |ring: &RingWriter| ring.header().stop.load(Ordering::Relaxed) == 0;
+/// Begins to sample the calling thread, whose stack reaches from the one address to below the other.
+pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, usize)) {
+    let _moving = Moving::new();
+    let wanted = |ring: &RingWriter| ring.header().stop.load(Ordering::SeqCst) == 0;
     let (Some(capture), Some(ring)) = (CAPTURE.get(), ring().filter(wanted)) else {
         // SAFETY: the thread has never been anybody's.
         unsafe { SampledThread::free(thread) };
@@ -151,25 +251,31 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>) {
     }
     // SAFETY: nobody else has the thread's memory yet.
     let sampled = unsafe { &mut *thread.as_ptr() };
-    let (low, high) = sys::thread_stack().unwrap_or_default();
     sampled.belong_to_caller();
+    sampled.session = SESSION.load(Ordering::Relaxed);
     sampled.stack_bounds = (low as u64, high as u64);
     sampled.driver = Some(driver);
     sampled.start_pace(capture);
     say_thread(&ring, RingRecordKind::ThreadStart);
-    interpose::end_with_thread(thread);
+    match sampled.member {
+        members::NOBODY => interpose::end_with_thread(thread),
+        _ => interpose::end_with_thread_in_handler(thread),
+    }
     SampledThread::set_of_this_thread(Some(thread));
     sampled.start_driver(capture);
 }
 
 /// Ends the sampling of the calling thread.
 pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
+    let _moving = Moving::new();
     SampledThread::set_of_this_thread(None);
     // SAFETY: the handler finds the thread no more.
     unsafe { (*thread.as_ptr()).stop_driver() };
     if let Some(ring) = ring() {
         say_thread(&ring, RingRecordKind::ThreadEnd);
     }
+    // SAFETY: as above.
+    members::forget(unsafe { (*thread.as_ptr()).member });
     // SAFETY: as above.
     unsafe { SampledThread::free(thread) };
 }
@@ -178,6 +284,7 @@ pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
 pub(crate) fn after_fork() {
     let Some(capture) = CAPTURE.get() else { return };
     capture.sampled.codes.clear();
+    MOVING.store(0, Ordering::SeqCst);
     let Some(thread) = SampledThread::of_this_thread() else { return };
     // SAFETY: the calling thread's own, whose handler cannot run: the child has no timers yet, and no events.
     let sampled = unsafe { &mut *thread.as_ptr() };
@@ -188,7 +295,6 @@ pub(crate) fn after_fork() {
     sampled.links.forget();
     sampled.anchors.forget();
     sampled.task_name = Text::new();
-    sampled.said_variables = SaidVariables::default();
     sampled.awaiters.forget();
     sampled.sequence = 0;
     sampled.retakes = 0;

@@ -34,7 +34,7 @@ const SEARCH_EACH: u32 = 256;
 const UNKNOWN: u64 = u64::MAX;
 
 /// Has this process say for whom its moments are. Its ring is made when there is something to say.
-pub(crate) fn start(settings: Settings, sampled: Sampled) {
+pub(crate) fn start(settings: Settings, sampled: &'static Sampled) {
     OUTSIDE.set(Capture { settings, mode: Mode::default(), sampled });
 }
 

@@ -12,6 +12,7 @@ use super::faults::FAULTS;
 use crate::lock::Once;
 use crate::sys::{self, KeepErrno};
 use core::ffi::{c_int, c_void};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
@@ -97,11 +98,28 @@ pub unsafe fn install(signal: c_int, action: &libc::sigaction) -> bool {
     true
 }
 
+/// Puts back what was there before our action for a signal, unless somebody has put another one in its place since, which
+/// may call ours and then does nothing.
+pub fn remove(signal: c_int, handler: usize) {
+    let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return };
+    if !ours.installed.load(Ordering::Relaxed) {
+        return;
+    }
+    // SAFETY: zeros are a valid value, which is overwritten; the actions are valid ones.
+    unsafe {
+        let mut now: libc::sigaction = core::mem::zeroed();
+        if real(signal, ptr::null(), &mut now) == 0 && now.sa_sigaction == handler {
+            real(signal, &ours.kept(), ptr::null_mut());
+            ours.installed.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Stands for `sigaction(2)`.
 ///
 /// # Safety
 /// As for that.
-pub unsafe fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
+pub unsafe extern "C" fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
     if let Some(ours) = Action::of(signal).filter(|ours| ours.installed.load(Ordering::Relaxed)) {
         let before = ours.kept();
         // SAFETY: as promised by the caller.
@@ -126,7 +144,7 @@ pub unsafe fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut li
 ///
 /// # Safety
 /// As for that.
-pub unsafe fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
+pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
     // SAFETY: zeros are a valid value.
     let (mut new, mut old): (libc::sigaction, libc::sigaction) = unsafe { (core::mem::zeroed(), core::mem::zeroed()) };
     new.sa_sigaction = handler;
@@ -149,7 +167,7 @@ pub unsafe fn give_back(signal: c_int, sent: Option<*mut libc::siginfo_t>) {
     ours.installed.store(false, Ordering::Relaxed);
     // SAFETY: the action is the program's own; the kernel passes valid information.
     unsafe {
-        real(signal, &ours.kept(), core::ptr::null_mut());
+        real(signal, &ours.kept(), ptr::null_mut());
         if let Some(info) = sent {
             libc::syscall(libc::SYS_rt_tgsigqueueinfo, sys::process_id(), sys::thread_id(), signal, info);
         }

@@ -3,7 +3,7 @@
 use super::awaiters::KeptAwaiters;
 use super::driver::ThreadDriver;
 use super::links::{KeptLinks, MOST_LINKS};
-use super::scopes::SaidVariables;
+use super::scopes::SaidLabels;
 use super::stack::{KEPT_SIZE, KeptStack};
 use crate::python::{Anchors, Link, TEXT_SIZE};
 use crate::stub::thread;
@@ -28,6 +28,10 @@ pub struct SampledThread {
     pub is_main: bool,
     /// The process that it belongs to, as [`sys::fork_generation`] has it.
     pub generation: u32,
+    /// The session that it is part of: a number that each session of a process has of its own.
+    pub session: u32,
+    /// Its place among those that ran already when the session began; [`super::members::NOBODY`] if it has none.
+    pub member: u32,
     /// What brings its signals; `None` once it has ended.
     pub driver: Option<ThreadDriver>,
     /// When and how often.
@@ -50,8 +54,8 @@ pub struct SampledThread {
     pub retakes: u32,
     /// The name of the task that the last sample with a task had.
     pub task_name: Text<{ LONGEST_TASK_NAME + 1 }>,
-    /// What the last sample had from context variables.
-    pub said_variables: SaidVariables,
+    /// What samples had lately from context variables and from arguments.
+    pub said_labels: SaidLabels,
     /// The frames that await the task of the last sample with an awaited task.
     pub awaiters: KeptAwaiters,
     /// Room for the texts of code objects.
@@ -104,6 +108,8 @@ impl SampledThread {
                 tid: 0,
                 is_main: false,
                 generation: 0,
+                session: 0,
+                member: super::members::NOBODY,
                 driver: None,
                 pace: Pace::default(),
                 stack_bounds: (0, 0),
@@ -115,7 +121,7 @@ impl SampledThread {
                 signals: 0,
                 retakes: 0,
                 task_name: Text::new(),
-                said_variables: SaidVariables::default(),
+                said_labels: SaidLabels::new(),
                 awaiters: KeptAwaiters::new(awaiters, awaiters.add(MOST_AWAITERS)),
                 texts: MaybeUninit::uninit(),
             });

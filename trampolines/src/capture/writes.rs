@@ -34,7 +34,7 @@ fn signals() -> Option<u32> {
 ///
 /// # Safety
 /// As for that.
-pub unsafe fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
+pub unsafe extern "C" fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
     let Some(real) = real() else { return -1 };
     let mut before = signals();
     // SAFETY: as promised by the caller.

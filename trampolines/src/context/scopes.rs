@@ -298,9 +298,7 @@ impl Scopes {
     pub fn say(&self, number: ScopeNumber, say: impl FnOnce(Said<'_>) -> bool) -> bool {
         let Some(scope) = self.scope(number) else { return true };
         let serial = scope.serial.load(Ordering::Acquire);
-        // The generation, which is not 0, is above the number of what was said, of which there will be no 2^40.
-        let now = u64::from(sys::fork_generation()) << 40 | self.said.load(Ordering::Relaxed);
-        if now.wrapping_sub(scope.said.load(Ordering::Relaxed)) < REMEMBERED {
+        if self.is_remembered(scope.said.load(Ordering::Relaxed)) {
             return true;
         }
         let mut text = [0; PAIRS_SIZE];
@@ -321,10 +319,24 @@ impl Scopes {
         if !say(said) {
             return false;
         }
-        self.said.fetch_add(1, Ordering::Relaxed);
-        scope.said.store(now, Ordering::Relaxed);
+        scope.said.store(self.count_said(), Ordering::Relaxed);
         true
     }
+
+    /// Counts that a scope is said, be it one of these or one that is no block's; when that is, which is never 0.
+    pub fn count_said(&self) -> u64 {
+        moment(self.said.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether the reader still knows a scope that was said then.
+    pub fn is_remembered(&self, said: u64) -> bool {
+        moment(self.said.load(Ordering::Relaxed)).wrapping_sub(said) < REMEMBERED
+    }
+}
+
+/// When so much was said before. The generation, which is not 0, is above that number, which will never be 2^40.
+fn moment(said: u64) -> u64 {
+    u64::from(sys::fork_generation()) << 40 | said
 }
 
 impl Default for Scopes {

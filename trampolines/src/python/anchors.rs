@@ -112,7 +112,7 @@ impl Anchors {
     /// As for [`Anchors::known`].
     pub unsafe fn mark(&mut self, layout: &Layout, thread: u64, links: &[Link]) {
         self.forget();
-        if links.len() < DEEP {
+        if !may_be_left(layout, links.len()) {
             return;
         }
         self.numbers = self.numbers.wrapping_add(1);
@@ -135,6 +135,11 @@ impl Anchors {
             *second = of_below.and_then(|mark| set(mark, newest.below, links)).unwrap_or_default();
         }
     }
+}
+
+/// Whether links of a stack may be left out of a later walk, as they are proven to be the same: by how many links there are.
+pub fn may_be_left(layout: &Layout, links: usize) -> bool {
+    layout.links.chunks.is_some() && links >= DEEP
 }
 
 /// Leaves a mark that is proof for a chunk, if a link has its first frame.

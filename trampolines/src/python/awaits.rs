@@ -77,9 +77,9 @@ struct Search<'a> {
 }
 
 impl Awaits {
-    /// Of the interpreter in this process; `None` if it lacks a type.
-    pub fn new() -> Option<Awaits> {
-        Some(Awaits { types: TypeSymbols::load().ok()? })
+    /// With the types of the interpreter in this process.
+    pub fn new(types: TypeSymbols) -> Awaits {
+        Awaits { types }
     }
 
     /// Writes the links of the frames that wait for a task, as far as that is certain: those nearest to it first. How many those

@@ -5,9 +5,9 @@
 
 use super::dict;
 use super::layout::{self, Code, Frame, Layout};
-use super::links::{Link, Walker};
+use super::links::Link;
 use super::text::{Texts, is_text, state_of};
-use crate::capture::memory::{Guarded, Memory, Straight};
+use crate::capture::memory::{Guarded, Memory};
 use crate::ring::RingWriter;
 use crate::sys::{self, Refused};
 use crate::wire::{Function, FunctionRecord, LineTableFormat, RingRecord, RingRecordKind};
@@ -77,7 +77,8 @@ impl Codes {
     }
 
     /// The number of a link's code object, described in the ring if it was not; 0 for a border. `None` when the ring has no
-    /// room. `memory` suits the code object: it is read straight where a frame that runs keeps it alive.
+    /// room. `memory` suits the code object: it is read straight where a frame that runs keeps it alive. `describe` is told the
+    /// names of the function's module and its own when it is described.
     pub fn number(
         &self,
         link: &Link,
@@ -85,6 +86,7 @@ impl Codes {
         layout: &Layout,
         ring: &RingWriter,
         scratch: &mut [u8; TEXT_SIZE],
+        describe: impl FnOnce(&Link, &[u8], &[u8]),
     ) -> Option<u32> {
         if link.code == 0 {
             return Some(0);
@@ -94,7 +96,7 @@ impl Codes {
             return Some(NO_ROOM);
         };
         if slot.load(Ordering::Relaxed) & DESCRIBED == 0 {
-            Describe { memory, layout, ring, link }.write(number, scratch)?;
+            Describe { memory, layout, ring, link }.write(number, scratch, describe)?;
             slot.fetch_or(DESCRIBED, Ordering::Relaxed);
         }
         Some(number)
@@ -104,13 +106,9 @@ impl Codes {
 /// Describes a code object in the ring by what is known of it where functions get their stubs: there it has its qualified
 /// name, which it does not know itself up to 3.10. Does nothing when it is described already, or when the ring is full.
 ///
-/// # Safety
-/// The code object is alive.
-pub unsafe fn describe_known(codes: &Codes, walker: &Walker, ring: &RingWriter, code: u64, function: &Function<'_>) {
-    // SAFETY: as promised by the caller.
-    let Some(check) = (unsafe { walker.check_of(&Straight, code) }) else { return };
-    let link = Link { code, check, ..Link::default() };
-    let Some((number, slot)) = codes.slot_of(&link) else { return };
+/// The link has the code object only.
+pub fn describe_known(codes: &Codes, ring: &RingWriter, link: &Link, function: &Function<'_>) {
+    let Some((number, slot)) = codes.slot_of(link) else { return };
     if slot.load(Ordering::Relaxed) & DESCRIBED == 0 && write_function(ring, number, function).is_some() {
         slot.fetch_or(DESCRIBED, Ordering::Relaxed);
     }
@@ -140,7 +138,7 @@ fn write_function(ring: &RingWriter, number: u32, function: &Function<'_>) -> Op
 }
 
 /// A number that tells a code object from all others, with a zero where [`DESCRIBED`] is.
-fn key_of(link: &Link) -> u64 {
+pub fn key_of(link: &Link) -> u64 {
     let product = u128::from(link.code ^ 0x9e37_79b9_7f4a_7c15) * u128::from(link.check ^ 0xd6e8_feb8_6659_fd93);
     let key = (product as u64 ^ (product >> 64) as u64) & !DESCRIBED;
     if key == 0 { 2 } else { key }
@@ -155,8 +153,13 @@ struct Describe<'a, M> {
 }
 
 impl<M: Memory + Copy> Describe<'_, M> {
-    /// Writes the record; `None` when the ring has no room.
-    fn write(&self, number: u32, scratch: &mut [u8; TEXT_SIZE]) -> Option<()> {
+    /// Writes the record, and tells `describe` the names; `None` when the ring has no room.
+    fn write(
+        &self,
+        number: u32,
+        scratch: &mut [u8; TEXT_SIZE],
+        describe: impl FnOnce(&Link, &[u8], &[u8]),
+    ) -> Option<()> {
         let Code { filename, name, qualname, first_line, line_table, line_table_format, .. } = self.layout.code;
         let (code, memory) = (self.link.code, self.memory);
         let mut texts = Texts::new(&self.layout.text, scratch);
@@ -175,6 +178,9 @@ impl<M: Memory + Copy> Describe<'_, M> {
         let format = lines.map_or(LineTableFormat::None, |_| line_table_format);
         let lines = lines.unwrap_or(0);
         let used = texts.size();
+        if let Some((module, rest)) = scratch.split_at_checked(module as usize) {
+            describe(self.link, module, rest.get(..qualname as usize).unwrap_or_default());
+        }
         let size = size_of::<RingRecord>() + size_of::<FunctionRecord>();
         let size = size.saturating_add(used).saturating_add(lines).next_multiple_of(8);
         let mut room = self.ring.reserve(size)?;

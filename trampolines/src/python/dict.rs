@@ -100,13 +100,13 @@ unsafe fn entries_of(memory: &impl Memory, layout: &Layout, keys: u64) -> Option
         return Some((Words { start, stride: 24, count: word(32)? }, 8));
     }
     // The logarithm of the size of the indices at 9, the kind at 10, `dk_nentries` at 24, the indices from 32 on. Keys of the
-    // kind 0 are any, and have their hash before them; the kind 1 is of strings.
+    // kind 0 are any, and have their hash before them; the kind 1 is of strings, and so is 2, which instances share.
     let [_, log2_size, kind, ..] = word(8)?.to_ne_bytes();
     let start = keys.wrapping_add(32).wrapping_add(1_u64.checked_shl(log2_size.into())?);
     let count = word(24)?;
     match kind {
         0 => Some((Words { start, stride: 24, count }, 8)),
-        1 => Some((Words { start, stride: 16, count }, 0)),
+        1 | 2 => Some((Words { start, stride: 16, count }, 0)),
         _ => None,
     }
 }
@@ -143,9 +143,32 @@ pub unsafe fn global<M: Memory + Copy>(
 ///
 /// # Safety
 /// `memory` suits the address, and what the dictionary leads to.
-unsafe fn value_of<M: Memory + Copy>(memory: &M, layout: &Layout, dictionary: u64, key: &[u8]) -> Option<u64> {
+pub unsafe fn value_of<M: Memory + Copy>(memory: &M, layout: &Layout, dictionary: u64, key: &[u8]) -> Option<u64> {
     // SAFETY: as promised by the caller.
-    let mut entries = unsafe { entries(*memory, layout, dictionary) }?.take(MOST_KEYS);
-    let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(memory, &layout.text, entry.0, key);
-    entries.find(is_key).map(|(_, value)| value)
+    unsafe {
+        if memory.word(dictionary.wrapping_add(VALUES))? != 0 {
+            let values = values(memory, layout, dictionary)?;
+            return shared_value(memory, layout, memory.word(dictionary.wrapping_add(KEYS))?, values.start, key);
+        }
+        let mut entries = entries(*memory, layout, dictionary)?.take(MOST_KEYS);
+        let is_key = |entry: &(u64, u64)| is_address(entry.1) && is_text(memory, &layout.text, entry.0, key);
+        entries.find(is_key).map(|(_, value)| value)
+    }
+}
+
+/// The value of a text where keys are shared, and the first value is elsewhere.
+///
+/// # Safety
+/// `memory` suits the addresses: there is a value for each key.
+pub unsafe fn shared_value(memory: &impl Memory, layout: &Layout, keys: u64, first: u64, key: &[u8]) -> Option<u64> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let (entries, at) = entries_of(memory, layout, keys)?;
+        let is_key = |index: &u64| {
+            let entry = entries.start.wrapping_add(index.wrapping_mul(entries.stride)).wrapping_add(at);
+            memory.word(entry).is_some_and(|text| is_text(memory, &layout.text, text, key))
+        };
+        let index = (0..entries.count.min(MOST_KEYS as u64)).find(is_key)?;
+        memory.word(first.wrapping_add(index.wrapping_mul(8))).filter(|value| is_address(*value))
+    }
 }

@@ -1,6 +1,9 @@
 //! CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 
 mod anchors;
+mod arguments;
+mod attach;
+mod attributes;
 mod awaits;
 mod check;
 mod code_object;
@@ -24,16 +27,20 @@ mod recursion;
 mod refusal;
 mod register;
 mod sampled;
+mod search;
+mod spans;
 mod switches;
 mod symbols;
 mod task_fields;
 mod task_names;
 mod tasks;
 mod text;
+mod values;
 mod variables;
 mod version;
 
-pub use anchors::{Anchors, Known};
+pub use anchors::{Anchors, Known, may_be_left};
+pub(crate) use attach::attach;
 pub use codes::TEXT_SIZE;
 pub use hook_code::{HOOK_SIZE, HOOK_UNWIND_TABLE};
 pub(crate) use labels::{SCOPES, inherited_scope};
@@ -48,7 +55,7 @@ pub use version::{SUPPORTED, Version};
 use crate::capture;
 use crate::functions::{Functions, session_of_environment};
 use crate::lock::Once;
-use crate::sys::{self, KeepErrno, PathText};
+use crate::sys::{self, KeepErrno, PathText, Refused};
 use crate::wire::{Driver, Status, StubsSetting};
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
@@ -93,7 +100,7 @@ pub fn start() {
         Ok(python) => {
             if let Some(settings) = settings {
                 // Without memory or timers the program runs as if there were no session.
-                let sampled = Sampled::new(&python.symbols, python.layout, version.hex());
+                let sampled = sampled_of(&python);
                 if let Ok(sampled) = &sampled {
                     labels::prepare(&python.symbols, sampled.walker, version.minor);
                 }
@@ -113,6 +120,15 @@ pub fn start() {
         }
         Err(why) => refuse(&session, version, why),
     }
+}
+
+/// What samples need to know of the interpreter of this process, found out once.
+fn sampled_of(python: &CPython) -> Result<&'static Sampled, Refused> {
+    static SAMPLED: Once<Sampled> = Once::new();
+    if SAMPLED.get().is_none() {
+        SAMPLED.set(Sampled::new(&python.symbols, python.layout, python.version.hex())?);
+    }
+    SAMPLED.get().ok_or(Refused { what: "begin", errno: libc::EAGAIN })
 }
 
 /// The version of the CPython in this process, if there is one.
@@ -155,7 +171,7 @@ fn on_interpreter_start() {
     if let Some(capture) = capture::CAPTURE.get() {
         // SAFETY: the lock is held.
         unsafe { capture.sampled.find_current(&python.symbols) };
-        if capture.settings.variables().next().is_some() {
+        if capture.settings.reads_variables() {
             // SAFETY: as above.
             unsafe { labels::learn_context_variables() };
         }

@@ -240,19 +240,45 @@ unsafe fn own_attributes(layout: &Layout, object: u64) -> Option<Words> {
 /// A fault is caught.
 unsafe fn attributes_in_dictionary(layout: &Layout, object: u64) -> Option<Words> {
     // SAFETY: as promised by the caller.
+    unsafe { dict::values(&Straight, layout, dictionary_of(layout, object)?) }
+}
+
+/// The dictionary of an object, if it has one.
+///
+/// # Safety
+/// A fault is caught.
+unsafe fn dictionary_of(layout: &Layout, object: u64) -> Option<u64> {
+    // SAFETY: as promised by the caller.
     unsafe {
-        let place = match layout.tasks.attributes {
-            Attributes::InDictionary => {
-                let at = Straight.word(type_of(object)?.wrapping_add(DICTIONARY_OFFSET))?;
+        let kind = type_of(object)?;
+        let flags = Straight.word(kind.wrapping_add(TYPE_FLAGS))?;
+        let may_be_before = !matches!(layout.tasks.attributes, Attributes::InDictionary);
+        let place = match may_be_before && flags & MANAGED_DICTIONARY != 0 {
+            // `_PyObject_ManagedDictPointer` and its successors (Include/internal/pycore_object.h, 3.11 and later).
+            true => object.wrapping_sub(MANAGED_DICTIONARY_BEFORE),
+            false => {
+                let at = Straight.word(kind.wrapping_add(DICTIONARY_OFFSET))?;
                 object.wrapping_add(Some(at).filter(|at| (16..4096).contains(at))?)
             }
-            // `_PyObject_ManagedDictPointer` and its successors (Include/internal/pycore_object.h, 3.11 and later).
-            Attributes::Before { .. } | Attributes::Within => {
-                let flags = Straight.word(type_of(object)?.wrapping_add(TYPE_FLAGS))?;
-                Some(object.wrapping_sub(MANAGED_DICTIONARY_BEFORE)).filter(|_| flags & MANAGED_DICTIONARY != 0)?
-            }
         };
-        dict::values(&Straight, layout, held_at(place)?)
+        held_at(place)
+    }
+}
+
+/// The value of an attribute that an object has itself: one in its dictionary, or with the object.
+///
+/// # Safety
+/// A fault is caught.
+pub unsafe fn own_attribute(layout: &Layout, object: u64, name: &[u8]) -> Option<u64> {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        match own_attributes(layout, object) {
+            Some(values) => {
+                let keys = held_at(type_of(object)?.wrapping_add(layout.shared_keys.into()))?;
+                dict::shared_value(&Straight, layout, keys, values.start, name)
+            }
+            None => dict::value_of(&Straight, layout, dictionary_of(layout, object)?, name),
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use super::code_object::{self, CO_OPTIMIZED, Name, attribute, bytes, field, first_line, utf8};
 use super::codes::describe_known;
 use super::coroutines;
+use super::links::Link;
 use super::symbols::{Object, Symbols};
 use super::{CPython, FUNCTIONS, Sampled};
-use crate::capture;
+use crate::capture::memory::Straight;
+use crate::capture::{self, Capture};
 use crate::stub::Stub;
 use crate::sys::Text;
 use crate::wire::Function;
@@ -121,9 +123,8 @@ impl Registration<'_> {
                 line_table_format: layout.code.line_table_format,
                 line_table: bytes(symbols, field(code, layout.code.line_table)),
             };
-            if let (Some(capture), Some(ring)) = (capture::CAPTURE.get(), capture::ring()) {
-                let Sampled { codes, walker, .. } = &capture.sampled;
-                describe_known(codes, walker, &ring, code as u64, &function);
+            if let Some(capture) = capture::CAPTURE.get() {
+                tell(capture, code as u64, &function);
             }
             let stub = FUNCTIONS.stub_for(&function)?;
             if (symbols.set_code_extra)(code, self.index as isize, coroutines::slot_of(layout, code, stub)) != 0 {
@@ -187,4 +188,21 @@ unsafe fn separator(symbols: &Symbols, code: *mut Object, qualname: &[u8]) -> &'
     };
     // A function's code is optimized, a class body's is not (Python/compile.c, compute_code_flags).
     if flags & CO_OPTIMIZED as isize != 0 { b".<locals>." } else { b"." }
+}
+
+/// Tells who takes samples what is known of a function.
+///
+/// # Safety
+/// The code object is alive.
+unsafe fn tell(capture: &Capture, code: u64, function: &Function<'_>) {
+    let Sampled { codes, walker, arguments, .. } = &capture.sampled;
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let Some(check) = walker.check_of(&Straight, code) else { return };
+        let link = Link { code, check, ..Link::default() };
+        arguments.note(capture.settings.arguments(), walker.layout, &link, (function.module, function.qualname));
+        if let Some(ring) = capture::ring() {
+            describe_known(codes, &ring, &link, function);
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! What the signal handler needs to know of CPython.
 
+use super::arguments::Arguments;
 use super::awaits::Awaits;
 use super::codes::Codes;
 use super::current::Current;
 use super::links::Walker;
+use super::spans::Spans;
 use super::switches::Switches;
-use super::symbols::Symbols;
+use super::symbols::{Symbols, TypeSymbols};
 use super::tasks::Tasks;
 use super::variables::Variables;
 use crate::capture::memory::{Guarded, Memory};
@@ -29,6 +31,10 @@ pub struct Sampled {
     pub tasks: Tasks,
     /// The context variables whose values are labels.
     pub variables: Variables,
+    /// The spans of OpenTelemetry.
+    pub spans: Spans,
+    /// The functions of which arguments are labels.
+    pub arguments: Arguments,
     /// Who awaits them.
     pub awaits: Option<Awaits>,
     /// Whether code that exchanges stacks is in the process.
@@ -43,6 +49,7 @@ impl Sampled {
     /// # Errors
     /// When there is no memory.
     pub fn new(symbols: &Symbols, layout: &'static super::layout::Layout, hexversion: u32) -> Result<Sampled, Refused> {
+        let types = TypeSymbols::load().ok();
         Ok(Sampled {
             hexversion,
             walker: Walker {
@@ -54,11 +61,20 @@ impl Sampled {
             current: Once::new(),
             tasks: Tasks::new(symbols),
             variables: Variables::default(),
-            awaits: Awaits::new(),
+            spans: Spans::default(),
+            arguments: Arguments::new(types.map_or(0, |types| types.cell as u64)),
+            awaits: types.map(Awaits::new),
             switches: Switches::new(),
             newest_thread: symbols.newest_thread,
             is_initialized: symbols.is_initialized,
         })
+    }
+
+    /// Forgets what belongs to a session: a new one begins.
+    pub fn forget(&self) {
+        self.codes.clear();
+        self.variables.forget();
+        self.arguments.forget();
     }
 
     /// Finds out where a thread's state is; until then no thread has one.

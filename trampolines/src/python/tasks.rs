@@ -58,7 +58,7 @@ pub struct Tasks {
     /// The addresses of `str`, `int`, `dict`, and of the type of modules.
     pub text_type: u64,
     pub int_type: u64,
-    dict_type: u64,
+    pub dict_type: u64,
     pub module_type: u64,
     /// The interpreters of the process; more have no tasks.
     interpreters: [Interpreter; 16],

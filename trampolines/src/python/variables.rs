@@ -4,33 +4,32 @@
 //! ([`super::labels`]). So the program need not be changed, nor know of it.
 
 use super::dict;
-use super::int;
 use super::labels::{self, Variable};
 use super::sampled::Sampled;
-use super::text::push_text;
+use super::search::Search;
+use super::values;
 use crate::capture::memory::{Memory, Straight};
 use crate::context::Pairs;
-use crate::sys::Text;
 use crate::wire::{MOST_VARIABLES, VariableName};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// `ob_type`.
 const TYPE: u64 = 8;
-/// The longest value, in bytes.
-const LONGEST: usize = 200;
-/// How often a variable is looked for that was not found although no module was added: once in so many samples.
-const LOOK_AGAIN: u64 = 64;
 
 /// The variables of the first interpreter of the process, as far as they were found.
 #[derive(Debug, Default)]
 pub struct Variables {
     found: [AtomicU64; MOST_VARIABLES],
-    /// How many modules there were when variables were looked for.
-    looked_at: AtomicU64,
-    looked: AtomicU64,
+    search: Search,
 }
 
 impl Variables {
+    /// Forgets which were found.
+    pub fn forget(&self) {
+        self.found.iter().for_each(|found| found.store(0, Ordering::Relaxed));
+        self.search.begin_again();
+    }
+
     /// The labels that the variables give to a thread, by its state.
     ///
     /// # Safety
@@ -66,13 +65,8 @@ impl Variables {
         }
         // SAFETY: as promised by the caller.
         unsafe {
-            let Some(modules) = sampled.tasks.modules(state) else { return };
+            let Some(modules) = self.search.modules(sampled, state) else { return };
             let module_type = sampled.tasks.module_type;
-            let count = dict::len(&Straight, modules).unwrap_or(0);
-            let is_time = self.looked.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_AGAIN);
-            if self.looked_at.swap(count, Ordering::Relaxed) == count && !is_time {
-                return;
-            }
             for (name, found) in missing {
                 let object = dict::global(&Straight, layout, modules, module_type, (name.module, name.variable));
                 let is_variable = |object: &u64| labels::is_variable(Straight.word(object.wrapping_add(TYPE)));
@@ -88,20 +82,10 @@ impl Variables {
     /// # Safety
     /// As for [`Variables::labels`].
     unsafe fn push(sampled: &Sampled, state: u64, key: &[u8], variable: u64, pairs: &mut Pairs) -> Option<()> {
-        let layout = sampled.walker.layout;
         // SAFETY: as promised by the caller.
         unsafe {
-            let value = labels::value_of(&Straight, layout, state, Variable::at(&Straight, variable)?)?;
-            let kind = Straight.word(value.wrapping_add(TYPE))?;
-            if kind == sampled.tasks.text_type {
-                let mut room = [0; LONGEST];
-                let size = push_text(&Straight, &layout.text, value, &mut room);
-                pairs.push(key, room.get(..size).unwrap_or_default());
-            } else if kind == sampled.tasks.int_type {
-                let number = int::number(&Straight, layout, value)?;
-                pairs.push(key, Text::<24>::format(format_args!("{number}")).as_bytes());
-            }
+            let variable = Variable::at(&Straight, variable)?;
+            values::push(sampled, key, labels::value_of(&Straight, sampled.walker.layout, state, variable)?, pairs)
         }
-        Some(())
     }
 }

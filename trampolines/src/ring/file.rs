@@ -46,6 +46,16 @@ pub(crate) fn create(directory: &CStr, capacity: u64, identity: &Identity) -> Re
     Ok((unsafe { RingWriter::new(base, capacity) }, token))
 }
 
+/// Gives a ring's memory back.
+///
+/// # Safety
+/// It was made by [`create`], and nobody uses it any more.
+pub(crate) unsafe fn unmap(ring: RingWriter) {
+    let size = RING_DATA.saturating_add(ring.capacity() as usize);
+    // SAFETY: the mapping has that size; the rest is the caller's promise.
+    unsafe { sys::unmap(ring.base(), size) };
+}
+
 fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
     RingHeader {
         magic: RING_MAGIC,
@@ -74,6 +84,10 @@ fn header(token: Token, capacity: u64, identity: &Identity) -> RingHeader {
         held_back: AtomicU64::new(0),
         unrecorded_scopes: AtomicU64::new(0),
         unsaid_since: AtomicU64::new(0),
+        heartbeat: AtomicU64::new(0),
+        found_arguments: AtomicU64::new(0),
+        read_arguments: AtomicU64::new(0),
+        had_span: AtomicU64::new(0),
     }
 }
 

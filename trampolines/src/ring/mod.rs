@@ -9,7 +9,7 @@
 mod file;
 mod protocol;
 
-pub(crate) use file::{Identity, create};
+pub(crate) use file::{Identity, create, unmap};
 pub use protocol::Damaged;
 
 use crate::wire::{RING_DATA, RingHeader, RingRecord, RingRecordKind};
@@ -95,6 +95,11 @@ impl RingWriter {
     /// The address of the ring.
     pub fn base(&self) -> NonNull<u8> {
         self.0.base
+    }
+
+    /// The bytes of data that it has.
+    pub fn capacity(&self) -> u64 {
+        self.0.capacity
     }
 
     /// The ring's header.

@@ -19,6 +19,27 @@ pub fn each_executable_mapping(mut hand_over: impl FnMut(&[u8])) {
     });
 }
 
+/// The region that holds an address: its first address, and the one behind its last. Can be called in a signal handler.
+pub fn region_of(address: usize) -> Option<(usize, usize)> {
+    let mut found = None;
+    let _ = read_maps(|lines| {
+        let mut ranges = lines.split(|byte| *byte == b'\n').filter_map(range_of);
+        found = found.or_else(|| ranges.find(|(low, high)| (*low..*high).contains(&address)));
+    });
+    found
+}
+
+/// The addresses with which a line begins.
+fn range_of(line: &[u8]) -> Option<(usize, usize)> {
+    let mut numbers = line.split(|byte| *byte == b' ').next()?.split(|byte| *byte == b'-').map(|digits| {
+        digits.iter().try_fold(0_usize, |number, digit| {
+            let digit = char::from(*digit).to_digit(16)?;
+            Some(number << 4 | digit as usize)
+        })
+    });
+    Some((numbers.next()??, numbers.next()??))
+}
+
 /// Reads the whole file, and hands over whole lines.
 fn read_maps(mut hand_over: impl FnMut(&[u8])) -> Result<(), Refused> {
     // SAFETY: the path is zero-terminated.
@@ -53,6 +74,19 @@ mod tests {
     use super::*;
     use std::string::String;
     use std::vec::Vec;
+
+    #[test]
+    fn the_region_of_a_variable_holds_it() {
+        let variable = 1_u8;
+        let address = (&raw const variable).addr();
+        let (low, high) = region_of(address).unwrap();
+        assert!((low..high).contains(&address));
+        assert_eq!(
+            (range_of(b"7f00-7f10 r-xp 0"), range_of(b"x-1 r"), range_of(b"")),
+            (Some((0x7f00, 0x7f10)), None, None)
+        );
+        assert_eq!(region_of(1), None);
+    }
 
     #[test]
     fn the_code_of_this_process_is_among_the_mappings() {

@@ -5,6 +5,7 @@
 //! that holds its stubs is a memfd called `pronk-stubs-<token>`, so whoever sees the mapping (in `/proc/PID/maps` or
 //! as an event of the kernel's) knows which registry names its addresses, whatever pid namespace the process is in.
 
+mod control;
 mod moments;
 mod registry;
 mod ring;
@@ -12,6 +13,10 @@ mod sample;
 mod settings;
 mod token;
 
+pub use control::{
+    ATTACH_FUNCTION, AttachState, CONTROL_FILE, CONTROL_MAGIC, CONTROL_VERSION, Control, GO_ON, LEAVE, LONGEST_REASON,
+    LONGEST_SILENCE_MS, REASON_FILE,
+};
 pub use moments::{
     AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,
     TaskRecord,
@@ -22,8 +27,8 @@ pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, 
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};
 pub use settings::{
-    DIRECTORY_SIZE, Driver, MOST_VARIABLES, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
-    StubsSetting, VARIABLES_SIZE, VariableName,
+    ARGUMENTS_SIZE, ArgumentName, DIRECTORY_SIZE, Driver, MOST_ARGUMENTS, MOST_VARIABLES, Mode, SETTINGS_FILE,
+    SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting, VARIABLES_SIZE, VariableName,
 };
 pub use token::{ParseTokenError, Token};
 

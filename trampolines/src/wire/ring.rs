@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// The first eight bytes of a ring.
 pub const RING_MAGIC: [u8; 8] = *b"PRONKRNG";
 /// The version of the format that this crate reads and writes.
-pub const RING_VERSION: u32 = 3;
+pub const RING_VERSION: u32 = 5;
 /// The extension of a ring's file.
 pub const RING_EXTENSION: &str = "ring";
 /// Where the data begins, in bytes.
@@ -87,6 +87,14 @@ pub struct RingHeader {
     pub unrecorded_scopes: AtomicU64,
     /// Since when a moment that found no room is missing, on CLOCK_MONOTONIC; 0 where none is. See [`super::ForgetRecord`].
     pub unsaid_since: AtomicU64,
+    /// Rises as long as the profiler lives: where it stands still, no more samples are taken.
+    pub heartbeat: AtomicU64,
+    /// Which of [`super::Settings::arguments`] are those of a function that was seen, a bit each.
+    pub found_arguments: AtomicU64,
+    /// Which of them have given a label to a sample.
+    pub read_arguments: AtomicU64,
+    /// Whether a sample had a span, if those are asked for: 0 or 1.
+    pub had_span: AtomicU64,
 }
 
 /// A position, alone in its cache line.

@@ -39,6 +39,9 @@ pub enum RingRecordKind {
     Task = 12,
     /// A [`super::ForgetRecord`].
     Forget = 13,
+    /// A [`ScopeRecord`] and its labels: what the arguments of a frame's function give. Its `outer` is the innermost scope that is
+    /// open on the frame, and all of those are further in.
+    Arguments = 14,
 }
 
 impl RingRecordKind {
@@ -58,6 +61,7 @@ impl RingRecordKind {
             11 => Some(RingRecordKind::Inherits),
             12 => Some(RingRecordKind::Task),
             13 => Some(RingRecordKind::Forget),
+            14 => Some(RingRecordKind::Arguments),
             _ => None,
         }
     }
@@ -148,7 +152,7 @@ pub struct FrameLink {
     /// Of a border: an address within the evaluator's native frame, or 0 where the version keeps none there. Of a frame:
     /// the address of the interpreter's frame.
     pub address: u64,
-    /// The innermost scope that is open on the frame; 0 is none.
+    /// The innermost scope that is open on the frame, or the one of its arguments, which leads there; 0 is none.
     pub scope: u64,
 }
 

@@ -9,7 +9,7 @@ pub const SETTINGS_FILE: &str = "settings";
 /// The first eight bytes of the file.
 pub const SETTINGS_MAGIC: [u8; 8] = *b"PRONKSET";
 /// The version of the format that this crate reads and writes.
-pub const SETTINGS_VERSION: u32 = 2;
+pub const SETTINGS_VERSION: u32 = 3;
 /// The room for [`Settings::ring_directory`], in bytes.
 pub const DIRECTORY_SIZE: usize = 256;
 
@@ -17,6 +17,10 @@ pub const DIRECTORY_SIZE: usize = 256;
 pub const VARIABLES_SIZE: usize = 2048;
 /// The most context variables that are labels.
 pub const MOST_VARIABLES: usize = 16;
+/// The room for [`Settings::arguments`], in bytes.
+pub const ARGUMENTS_SIZE: usize = 4096;
+/// The most arguments of functions that are labels.
+pub const MOST_ARGUMENTS: usize = 16;
 
 /// Which moments of a thread are sampled: the values of [`Settings::mode`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,11 +120,18 @@ pub struct Settings {
     pub stubs: u32,
     /// Whether samples have the frames that await their task: 0 or 1.
     pub await_chains: u32,
+    /// Whether the current span of OpenTelemetry is a label: 0 or 1.
+    pub spans: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
     /// The context variables whose values are labels: of each the label's key, the module's name and the variable's, with a
     /// zero behind each. The rest is zeros.
     pub variables: [u8; VARIABLES_SIZE],
+    /// The arguments of functions whose values are labels: of each the label's key, the function's name with its module's, and
+    /// the argument's with those of attributes, with a zero behind each. The rest is zeros.
+    pub arguments: [u8; ARGUMENTS_SIZE],
 }
 
 /// A context variable whose value is a label.
@@ -134,20 +145,38 @@ pub struct VariableName<'a> {
     pub variable: &'a [u8],
 }
 
+/// An argument of a function whose value is a label, or what its attributes lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgumentName<'a> {
+    /// The label's key.
+    pub key: &'a [u8],
+    /// The function's `__module__` and its `__qualname__`, with a dot between them.
+    pub function: &'a [u8],
+    /// The argument's own, and behind it those of attributes, with a dot before each.
+    pub path: &'a [u8],
+}
+
 const _: () = {
-    assert!(size_of::<Settings>() == 48 + DIRECTORY_SIZE + VARIABLES_SIZE);
-    assert!(offset_of!(Settings, ring_directory) == 48);
+    assert!(size_of::<Settings>() == 56 + DIRECTORY_SIZE + VARIABLES_SIZE + ARGUMENTS_SIZE);
+    assert!(offset_of!(Settings, ring_directory) == 56);
 };
 
 impl Settings {
     /// The context variables whose values are labels.
     pub fn variables(&self) -> impl Iterator<Item = VariableName<'_>> + Clone {
-        let mut texts = self.variables.split(|byte| *byte == 0);
-        let next = move || {
-            let key = texts.next().filter(|key| !key.is_empty())?;
-            Some(VariableName { key, module: texts.next()?, variable: texts.next()? })
-        };
-        core::iter::from_fn(next).take(MOST_VARIABLES)
+        let name = |[key, module, variable]: [_; 3]| VariableName { key, module, variable };
+        threes(&self.variables).map(name).take(MOST_VARIABLES)
+    }
+
+    /// Whether labels come from context variables.
+    pub fn reads_variables(&self) -> bool {
+        self.spans != 0 || self.variables().next().is_some()
+    }
+
+    /// The arguments of functions whose values are labels.
+    pub fn arguments(&self) -> impl Iterator<Item = ArgumentName<'_>> + Clone {
+        let name = |[key, function, path]: [_; 3]| ArgumentName { key, function, path };
+        threes(&self.arguments).map(name).take(MOST_ARGUMENTS)
     }
 
     /// The bytes of the file.
@@ -173,6 +202,15 @@ impl Settings {
     }
 }
 
+/// Texts with a zero behind each, by threes; an empty one ends them.
+fn threes(bytes: &[u8]) -> impl Iterator<Item = [&[u8]; 3]> + Clone {
+    let mut texts = bytes.split(|byte| *byte == 0);
+    core::iter::from_fn(move || {
+        let first = texts.next().filter(|first| !first.is_empty())?;
+        Some([first, texts.next()?, texts.next()?])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,11 +227,16 @@ mod tests {
             kernel: 1,
             stubs: 0,
             await_chains: 1,
+            spans: 1,
+            reserved: 0,
             ring_directory: [0; DIRECTORY_SIZE],
             variables: [0; VARIABLES_SIZE],
+            arguments: [0; ARGUMENTS_SIZE],
         };
         let variables = b"request\0app.web\0request_id\0tenant\0app\0tenant\0";
         settings.variables[..variables.len()].copy_from_slice(variables);
+        let arguments = b"path\0app.web.handler\0request.path\0";
+        settings.arguments[..arguments.len()].copy_from_slice(arguments);
         settings.ring_directory[..4].copy_from_slice(b"/tmp");
         let read = Settings::from_bytes(&settings.to_bytes()).unwrap();
         assert_eq!(read.to_bytes(), settings.to_bytes());
@@ -201,6 +244,8 @@ mod tests {
         let expected: [(&[u8], &[u8], &[u8]); 2] =
             [(b"request", b"app.web", b"request_id"), (b"tenant", b"app", b"tenant")];
         assert_eq!(names, expected);
+        let expected = ArgumentName { key: b"path", function: b"app.web.handler", path: b"request.path" };
+        assert!(read.arguments().eq([expected]));
         let refused = |change: fn(&mut Settings)| {
             let mut changed = settings;
             change(&mut changed);

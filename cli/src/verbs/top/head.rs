@@ -31,7 +31,7 @@ pub struct Head {
 
 impl Head {
     /// The words for what the model shows.
-    pub fn new(command: &[String], model: &Model, live: &Live, ended: Option<ExitStatus>) -> Head {
+    pub fn new(command: &[String], model: &Model, live: &Live, ended: Option<Option<ExitStatus>>) -> Head {
         let counts = model.counts(live);
         let time = counts.time();
         let samples = counts.samples();
@@ -48,7 +48,7 @@ impl Head {
     }
 }
 
-fn state(time: Duration, is_frozen: bool, ended: Option<ExitStatus>) -> String {
+fn state(time: Duration, is_frozen: bool, ended: Option<Option<ExitStatus>>) -> String {
     let seconds = time.as_secs();
     let mut parts = Vec::new();
     if is_frozen {
@@ -60,7 +60,7 @@ fn state(time: Duration, is_frozen: bool, ended: Option<ExitStatus>) -> String {
         _ => format!("{}:{:02} h", seconds / 3600, seconds / 60 % 60),
     });
     if let Some(status) = ended {
-        parts.push(format!("ended: {}", in_words(status)));
+        parts.push(status.map_or("ended".to_owned(), |status| format!("ended: {}", in_words(status))));
     }
     parts.join("  ")
 }
@@ -115,8 +115,8 @@ mod tests {
         let state = |seconds, frozen, ended| state(Duration::from_secs(seconds), frozen, ended);
         assert_eq!(state(59, false, None), "59 s");
         assert_eq!(state(61, true, None), "FROZEN  1:01 min");
-        assert_eq!(state(7260, false, Some(ExitStatus::from_raw(3 << 8))), "2:01 h  ended: exit code 3");
-        assert_eq!(state(0, false, Some(ExitStatus::from_raw(9))), "0 s  ended: killed by signal 9");
+        assert_eq!(state(7260, false, Some(Some(ExitStatus::from_raw(3 << 8)))), "2:01 h  ended: exit code 3");
+        assert_eq!(state(0, false, Some(Some(ExitStatus::from_raw(9)))), "0 s  ended: killed by signal 9");
     }
 
     #[test]

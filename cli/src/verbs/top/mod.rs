@@ -13,7 +13,6 @@ mod testing;
 mod view;
 
 use super::sampling;
-use crate::agent;
 use crate::args::{Sampling, TopArguments};
 use crate::ending::Ending;
 use crate::messages::{describe, say};
@@ -21,7 +20,7 @@ use anyhow::{Context, Result};
 use head::Head;
 use keys::Action;
 use model::{Dialog, Model};
-use pronk_sampler::{Request, Session, SessionDirectory, Streams};
+use pronk_sampler::{Request, Session, Streams};
 use pronk_symbolizer::live::Live;
 use ratatui::crossterm::event::{self, Event};
 use screen::Screen;
@@ -45,8 +44,7 @@ pub fn run(arguments: TopArguments) -> Result<Ending> {
     Screen::check()?;
     let keyboard = screen::keyboard()?;
     let request = Request { streams: streams(arguments.output.as_deref())?, ..sampling::request(&arguments.sampling)? };
-    let directory = SessionDirectory::create(agent::LIBRARY)?;
-    let mut session = Session::start(request, directory)?;
+    let mut session = sampling::begin(request, arguments.sampling.pid)?;
     // A fault of pronk's own must not change how the command ends.
     let watched = catch_unwind(AssertUnwindSafe(|| watch(&arguments.sampling, &mut session, &keyboard)));
     match watched {
@@ -61,7 +59,7 @@ pub fn run(arguments: TopArguments) -> Result<Ending> {
         Err(_) => say!("showing the profile failed: this is a fault of pronk's; please report it"),
     }
     let status = session.wait().context("the command ran, and how it ended is not known")?;
-    Ok(Ending::LikeProgram(status))
+    Ok(status.map_or(Ending::Status(0), Ending::LikeProgram))
 }
 
 /// How the view was left.
@@ -86,7 +84,7 @@ fn streams(output: Option<&Path>) -> Result<Streams> {
 
 /// Shows the session until the user leaves the view, or is asked to by a signal.
 fn watch(sampling: &Sampling, session: &mut Session, keyboard: &File) -> Result<Left> {
-    let command: Vec<String> = sampling.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let command: Vec<String> = session.command().iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut screen = Screen::take()?;
     let mut top =
         Top { live: Live::new(session.nothing_yet(), sampling.native.into()), model: Model::default(), ended: None };
@@ -105,9 +103,9 @@ fn watch(sampling: &Sampling, session: &mut Session, keyboard: &File) -> Result<
         if watched.asked_to_end {
             return Ok(Left { interrupt: false });
         }
-        if top.ended.is_none() && watched.ended.is_some() {
+        if top.ended.is_none() && watched.is_over {
             top.live.finish(session.stop()?);
-            top.ended = watched.ended;
+            top.ended = Some(watched.exit);
             // There is nothing to ask any more.
             top.model.dialog = match std::mem::take(&mut top.model.dialog) {
                 Dialog::Quit => Dialog::None,
@@ -116,7 +114,7 @@ fn watch(sampling: &Sampling, session: &mut Session, keyboard: &File) -> Result<
         }
         while event::poll(Duration::ZERO)? {
             let Event::Key(key) = event::read()? else { continue };
-            match keys::take(key, &mut top.model, &top.live, top.ended.is_some()) {
+            match keys::take(key, &mut top.model, &top.live, top.ended.is_some() || sampling.pid.is_some()) {
                 Some(Action::Quit { interrupt }) => return Ok(Left { interrupt }),
                 Some(Action::Suspend) => screen.suspend()?,
                 Some(Action::Redraw) => screen.redraw()?,
@@ -134,7 +132,8 @@ fn watch(sampling: &Sampling, session: &mut Session, keyboard: &File) -> Result<
 struct Top {
     live: Live,
     model: Model,
-    ended: Option<ExitStatus>,
+    /// Whether the command or the process has ended, and how, if that is known.
+    ended: Option<Option<ExitStatus>>,
 }
 
 impl Top {

@@ -48,7 +48,7 @@ impl Rings {
     /// Those in a directory.
     pub(crate) fn new(directory: PathBuf) -> Rings {
         Rings {
-            directory: RingDirectory::new(directory),
+            directory: RingDirectory::new(directory, None),
             open: Vec::new(),
             timelines: HashMap::new(),
             contexts: Contexts::default(),

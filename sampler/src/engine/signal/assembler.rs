@@ -7,6 +7,7 @@ use super::records::{self, RawLink, Record, Sample as RawSample, Thread as RawTh
 use super::replay::Replay;
 use super::rings::Ring;
 use super::scopes::{Contexts, Scopes, ThreadContext};
+use super::sources::Sources;
 use crate::files::Mapped;
 use crate::growth::SoFar;
 use crate::mappings::Mapping;
@@ -53,6 +54,8 @@ pub(super) struct Assembler {
     samples: Vec<Sample>,
     losses: Losses,
     durations: Durations,
+    /// The sources of labels.
+    sources: Sources,
     /// The CPU time of threads that were sampled and are no longer; `None` once it is not known of one of them.
     cpu_time: Option<Duration>,
     /// What was wrong, in words.
@@ -89,7 +92,8 @@ struct SampledThread {
 }
 
 impl Assembler {
-    pub(super) fn new() -> Assembler {
+    /// Of processes that were asked for labels from these sources.
+    pub(super) fn new(sources: Sources) -> Assembler {
         Assembler {
             processes: Processes::default(),
             published: Published::default(),
@@ -102,6 +106,7 @@ impl Assembler {
             samples: Vec::new(),
             losses: Losses::default(),
             durations: Durations::default(),
+            sources,
             cpu_time: Some(Duration::ZERO),
             notes: Vec::new(),
         }
@@ -169,6 +174,7 @@ impl Assembler {
             self.add_cpu_time(thread.started_cpu_ns, cpu_ns);
         }
         add_losses(&mut self.losses, header);
+        self.sources.see(header);
         let other_driver = header.other_driver.load(Ordering::Relaxed);
         if other_driver > 0 {
             self.notes.push(format!(
@@ -224,6 +230,7 @@ impl Assembler {
     pub(super) fn finish(mut self) -> (Recorded, Option<Duration>) {
         self.samples.sort_by_key(|sample| sample.time);
         self.losses.handler = self.durations.percentiles();
+        self.notes.extend(self.sources.unused());
         let (processes, threads) = self.processes.finish();
         let Assembler { published, codes, stacks, contexts, samples, losses, notes, .. } = self;
         let (mappings, contexts) = (published.mappings, contexts.finish());

@@ -10,6 +10,7 @@ pub(super) mod records;
 mod replay;
 pub(super) mod rings;
 pub(super) mod scopes;
+mod sources;
 
 use super::Found;
 use crate::error::Error;
@@ -20,9 +21,9 @@ use assembler::{Assembler, Sampled};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pronk_trampolines::wire::{Mode, RingRecord};
 use rings::{Ring, RingDirectory};
+pub(super) use sources::Sources;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -43,16 +44,16 @@ pub(crate) struct Engine {
 type Read = (Recorded, Option<Duration>);
 
 impl Engine {
-    /// Starts to read the rings in a directory.
+    /// Starts to read the rings in a directory, of processes that were asked for labels from these sources.
     ///
     /// # Errors
     /// When there are no more threads or files.
-    pub(crate) fn start(rings: PathBuf, mode: Mode) -> Result<Engine, Error> {
+    pub(in crate::engine) fn start(rings: RingDirectory, mode: Mode, sources: Sources) -> Result<Engine, Error> {
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let (tap, asked) = growth::tap();
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(RingDirectory::new(rings), &stopped, asked))
+            .spawn(move || read(rings, Assembler::new(sources), &stopped, asked))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader, tap })
     }
@@ -92,8 +93,7 @@ struct Open {
 }
 
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, stopped: &PipeReader, mut asked: Asked) -> Read {
-    let mut assembler = Assembler::new();
+fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeReader, mut asked: Asked) -> Read {
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
     loop {
@@ -157,6 +157,7 @@ fn end(open: &mut Open, assembler: &mut Assembler, is_over: bool) {
 /// read on.
 fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>) -> bool {
     open.ring.guard();
+    open.ring.beat();
     let mut left = open.ring.unread();
     while left > 0 {
         match open.ring.read(contents) {

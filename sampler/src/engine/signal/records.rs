@@ -71,6 +71,8 @@ pub(super) struct RawScope {
     pub(super) outer: u64,
     /// The scope that contexts inherit with it, or 0.
     pub(super) inherits: u64,
+    /// Whether these are the labels of the arguments of the frame's function, within which all its blocks are.
+    pub(super) is_of_arguments: bool,
     pub(super) labels: Vec<(Rc<str>, Rc<str>)>,
 }
 
@@ -97,7 +99,8 @@ pub(super) fn read(kind: u32, contents: &[u8]) -> Option<Record<'_>> {
             let text = contents.split(|byte| *byte == 0).next().unwrap_or_default();
             Record::Mappings(String::from_utf8_lossy(text).into_owned())
         }
-        Some(RingRecordKind::Scope) => Record::Scope(read_scope(contents)?),
+        Some(RingRecordKind::Scope) => Record::Scope(read_scope(contents, false)?),
+        Some(RingRecordKind::Arguments) => Record::Scope(read_scope(contents, true)?),
         _ => Record::Other,
     })
 }
@@ -189,12 +192,13 @@ fn read_thread(bytes: &[u8]) -> Option<Thread> {
     })
 }
 
-fn read_scope(bytes: &[u8]) -> Option<RawScope> {
+fn read_scope(bytes: &[u8], is_of_arguments: bool) -> Option<RawScope> {
     let labels = labels(bytes.get(size_of::<ScopeRecord>()..)?);
     Some(RawScope {
         serial: u64_at(bytes, offset_of!(ScopeRecord, serial))?,
         outer: u64_at(bytes, offset_of!(ScopeRecord, outer))?,
         inherits: u64_at(bytes, offset_of!(ScopeRecord, inherits))?,
+        is_of_arguments,
         labels,
     })
 }
@@ -273,7 +277,7 @@ mod tests {
         let bytes = [&[5_u64, 4, 3].map(u64::to_ne_bytes).concat()[..], b"job\0nightly\0empty\0\0\0\0"].concat();
         let Some(Record::Scope(scope)) = read(RingRecordKind::Scope as u32, &bytes) else { panic!("no scope") };
         let labels = vec![("job".into(), "nightly".into()), ("empty".into(), "".into())];
-        assert_eq!(scope, RawScope { serial: 5, outer: 4, inherits: 3, labels });
+        assert_eq!(scope, RawScope { serial: 5, outer: 4, inherits: 3, is_of_arguments: false, labels });
     }
 
     #[test]
@@ -282,9 +286,13 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read(RingRecordKind::Sample as u32, &whole[..length]).is_none(), "{length}");
         }
-        for kind in
-            [RingRecordKind::Code, RingRecordKind::ThreadStart, RingRecordKind::ThreadEnd, RingRecordKind::Scope]
-        {
+        for kind in [
+            RingRecordKind::Code,
+            RingRecordKind::ThreadStart,
+            RingRecordKind::ThreadEnd,
+            RingRecordKind::Scope,
+            RingRecordKind::Arguments,
+        ] {
             assert!(read(kind as u32, &[0; 16]).is_none(), "{kind:?}");
         }
         for field in [offset_of!(SampleRecord, links_new), offset_of!(SampleRecord, awaiters)] {

@@ -40,12 +40,13 @@ impl Ring {
     ///
     /// # Errors
     /// What is wrong with it.
-    fn open(path: &Path) -> io::Result<Option<Ring>> {
+    fn open(path: &Path, user: Option<u32>) -> io::Result<Option<Ring>> {
         let file =
             OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
-        if !metadata.is_file() || metadata.uid() != nix::unistd::geteuid().as_raw() {
+        let is_ours = metadata.uid() == nix::unistd::geteuid().as_raw() || Some(metadata.uid()) == user;
+        if !metadata.is_file() || !is_ours {
             return Err(invalid("it is not a file of ours"));
         }
         let Some(capacity) = metadata.len().checked_sub(RING_DATA as u64).filter(|capacity| *capacity > 0) else {
@@ -91,6 +92,11 @@ impl Ring {
     pub(in crate::engine) fn stop(&mut self) {
         self.guard();
         self.header().stop.store(1, Ordering::Relaxed);
+    }
+
+    /// Says that the profiler lives.
+    pub(in crate::engine) fn beat(&self) {
+        self.header().heartbeat.fetch_add(1, Ordering::Relaxed);
     }
 
     /// If the file was cut off, puts empty memory of this process's in its place, where nothing can be read that is valid.
@@ -146,12 +152,14 @@ pub(in crate::engine) struct RingDirectory {
     path: PathBuf,
     /// The files that were opened, or found to be no rings.
     known: HashSet<OsString>,
+    /// The user that may have made rings, beside this process's.
+    user: Option<u32>,
 }
 
 impl RingDirectory {
-    /// The directory at a path.
-    pub(in crate::engine) fn new(path: PathBuf) -> RingDirectory {
-        RingDirectory { path, known: HashSet::new() }
+    /// The directory at a path, in which this process's user makes rings, and another one if need be.
+    pub(in crate::engine) fn new(path: PathBuf, user: Option<u32>) -> RingDirectory {
+        RingDirectory { path, known: HashSet::new(), user }
     }
 
     /// The rings that were made since this was last called, the oldest first, and what is wrong with others.
@@ -165,7 +173,7 @@ impl RingDirectory {
             if self.known.contains(&entry.file_name()) {
                 continue;
             }
-            match Ring::open(&path) {
+            match Ring::open(&path, self.user) {
                 Ok(Some(ring)) => rings.push(ring),
                 // It is being made, or was removed.
                 Ok(None) => continue,
@@ -191,7 +199,7 @@ mod tests {
         std::fs::write(path("other.txt"), [1; 8192]).unwrap();
         std::fs::write(path("odd.ring"), [0; RING_DATA + 1000]).unwrap();
         std::os::unix::fs::symlink(path("other.txt"), path("link.ring")).unwrap();
-        let mut rings = RingDirectory::new(directory.path().to_owned());
+        let mut rings = RingDirectory::new(directory.path().to_owned(), None);
         let (found, problems) = rings.new_rings();
         assert_eq!((found.len(), problems.len()), (0, 2), "{problems:?}");
         assert!(rings.new_rings().1.is_empty());

@@ -51,14 +51,23 @@ impl Scopes {
     /// The labels of a scope and of those that it leads to.
     fn labels(&self, serial: u64, next: impl Fn(&RawScope) -> u64) -> Labels {
         let mut labels = Labels::new();
-        let mut at = self.said.get(&serial);
-        // A scope leads to one that was opened before: serial numbers only fall.
-        while let Some((_, scope)) = at {
+        let mut add = |scope: &RawScope| {
             for (key, value) in &scope.labels {
                 labels.entry(key.clone()).or_insert_with(|| value.clone());
             }
+        };
+        let mut of_arguments = None;
+        let mut at = self.said.get(&serial);
+        // A scope leads to one that was opened before: serial numbers only fall.
+        while let Some((_, scope)) = at {
+            match scope.is_of_arguments {
+                true => of_arguments = Some(scope),
+                false => add(scope),
+            }
             at = Some(next(scope)).filter(|next| *next < scope.serial).and_then(|next| self.said.get(&next));
         }
+        // A function's blocks are within its call.
+        of_arguments.into_iter().for_each(add);
         labels
     }
 }
@@ -188,7 +197,7 @@ mod tests {
 
     fn scope(serial: u64, outer: u64, inherits: u64, labels: &[(&str, &str)]) -> RawScope {
         let labels = labels.iter().map(|&(key, value)| (key.into(), value.into())).collect();
-        RawScope { serial, outer, inherits, labels }
+        RawScope { serial, outer, inherits, is_of_arguments: false, labels }
     }
 
     fn labels_of(contexts: &Contexts, id: Option<ContextId>) -> Vec<(&str, &str)> {
@@ -210,6 +219,14 @@ mod tests {
         assert_eq!(scopes.labels(3, |scope| scope.outer), labels(&[("c", "3")]));
         assert_eq!(scopes.labels(3, |scope| scope.inherits), labels(&[("a", "2"), ("c", "3")]));
         assert_eq!(scopes.labels(9, |scope| scope.outer), labels(&[]));
+    }
+
+    #[test]
+    fn a_block_counts_over_the_arguments_of_its_function() {
+        let mut scopes = Scopes::default();
+        scopes.say(scope(1, 0, 0, &[("a", "block")]));
+        scopes.say(RawScope { is_of_arguments: true, ..scope(9, 1, 0, &[("a", "argument"), ("b", "argument")]) });
+        assert_eq!(scopes.labels(9, |scope| scope.outer), labels(&[("a", "block"), ("b", "argument")]));
     }
 
     #[test]

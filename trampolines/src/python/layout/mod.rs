@@ -35,6 +35,10 @@ pub struct Layout {
     pub int: Int,
     /// What leads from a task to those that await it.
     pub awaits: Awaits,
+    /// What leads from a frame to the arguments of its function.
+    pub arguments: Arguments,
+    /// `ht_cached_keys` of `PyHeapTypeObject` (Include/cpython/object.h): the keys that a class's instances share.
+    pub shared_keys: u16,
     /// `PyUnicodeObject`.
     pub text: Text,
     /// The thread's budget of C recursion, in the versions that count it.
@@ -201,6 +205,36 @@ pub struct Text {
     pub ascii: u8,
     /// Where other characters begin.
     pub compact: u8,
+}
+
+/// Where a frame has the values of its function's arguments. They come before all other variables.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments {
+    /// The first value, in the frame: `f_localsplus`, `localsplus`.
+    pub values: u16,
+    /// `co_argcount` and `co_kwonlyargcount`, both ints.
+    pub count: u8,
+    /// See [`Arguments::count`].
+    pub keyword_only: u8,
+    /// The names of variables, a tuple: `co_varnames`, and `co_localsplusnames` from 3.11 on.
+    pub names: u8,
+    /// Where an argument is that functions within the function use.
+    pub captured: Captured,
+}
+
+/// Where a frame has the value of an argument that functions within its own use.
+#[derive(Clone, Copy, Debug)]
+pub enum Captured {
+    /// In a cell behind the variables, of which there are as many as the int at `variables` in the code object says. The cells
+    /// are in the order of a tuple of names.
+    Behind {
+        /// `co_nlocals`.
+        variables: u8,
+        /// `co_cellvars`.
+        names: u8,
+    },
+    /// In a cell in its own place, if its byte in the bytes at this offset (`co_localspluskinds`) has `CO_FAST_CELL`.
+    InPlace(u8),
 }
 
 /// `PyCodeObject`.

@@ -1,8 +1,8 @@
 //! CPython 3.11: `_PyInterpreterFrame` in Include/internal/pycore_frame.h and `_PyCode_DEF` in Include/cpython/code.h of 3.11.7.
 
 use super::{
-    Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
-    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
+    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -43,6 +43,8 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
+    arguments: Arguments { values: 72, count: 56, keyword_only: 64, names: 96, captured: Captured::InPlace(104) },
+    shared_keys: 872,
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

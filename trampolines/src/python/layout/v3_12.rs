@@ -2,8 +2,8 @@
 //! Include/cpython/pystate.h of 3.12.1.
 
 use super::{
-    Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
-    Instruction, Int, Layout, Links, Newest, Recursion, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
+    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Recursion, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -44,6 +44,8 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 24,
     },
+    arguments: Arguments { values: 72, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
+    shared_keys: 880,
     text: Text { ascii: 40, compact: 56 },
     c_recursion: Some(Recursion { remaining: 36, python_limit: 32 }),
 };

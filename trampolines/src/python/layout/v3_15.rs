@@ -2,8 +2,8 @@
 //! 3.15.2.
 
 use super::{
-    Attributes, Awaits, Border, Chunks, Code, CurrentTask, Frame, Function, FunctionFields, GeneratorFrame,
-    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Chunks, Code, CurrentTask, Frame, Function, FunctionFields,
+    GeneratorFrame, Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -44,6 +44,8 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 40, module: 104, closure: 72 },
         items: 32,
     },
+    arguments: Arguments { values: 80, count: 52, keyword_only: 60, names: 96, captured: Captured::InPlace(104) },
+    shared_keys: 888,
     text: Text { ascii: 40, compact: 56 },
     c_recursion: None,
 };

@@ -1,8 +1,8 @@
 //! CPython 3.9: `PyFrameObject` and `PyCodeObject` in Include/cpython/{frameobject,code}.h of 3.9.18.
 
 use super::{
-    Attributes, Awaits, Border, Code, CurrentTask, Frame, FunctionFields, GeneratorFrame, Instruction, Int, Layout,
-    Links, Newest, Sign, Tasks, Text, ValueStack,
+    Arguments, Attributes, Awaits, Border, Captured, Code, CurrentTask, Frame, FunctionFields, GeneratorFrame,
+    Instruction, Int, Layout, Links, Newest, Sign, Tasks, Text, ValueStack,
 };
 use crate::wire::LineTableFormat;
 
@@ -43,6 +43,14 @@ pub const LAYOUT: Layout = Layout {
         function: FunctionFields { qualname: 104, module: 88, closure: 48 },
         items: 24,
     },
+    arguments: Arguments {
+        values: 360,
+        count: 16,
+        keyword_only: 24,
+        names: 72,
+        captured: Captured::Behind { variables: 28, names: 88 },
+    },
+    shared_keys: 864,
     text: Text { ascii: 48, compact: 72 },
     c_recursion: None,
 };

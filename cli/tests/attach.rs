@@ -1,0 +1,409 @@
+//! `pronk record --pid`: a process that runs is sampled, whatever it does just then, and is left as it was.
+
+mod common;
+
+use common::python::{Folded, example, fixture};
+use common::signal::{interpreters, on_each_version};
+use common::{PATIENCE, Place, run, text, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use pronk_bench::accuracy::{Truth, compare};
+use pronk_bench::interpreter::Interpreter;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A program that runs, and has said `ready`. It is killed in the end.
+struct Running {
+    child: Child,
+    /// How many lines it has said since.
+    lines: Arc<AtomicU64>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "{command:?}");
+        let lines = Arc::new(AtomicU64::new(0));
+        let counted = lines.clone();
+        std::thread::spawn(move || {
+            for line in stdout.lines() {
+                assert_ne!(line.unwrap_or_default(), "wrong");
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Running { child, lines }
+    }
+
+    fn python(interpreter: &Interpreter, file: &str, arguments: &[&str]) -> Running {
+        Running::start(Command::new(&interpreter.path).arg(fixture("attach").join(file)).args(arguments))
+    }
+
+    fn in_state(interpreter: &Interpreter, state: &str) -> Running {
+        Running::python(interpreter, "states.py", &[state])
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it has said some lines more.
+    fn goes_on(&mut self) {
+        let before = self.lines.load(Ordering::Relaxed);
+        until("the program to go on", || {
+            assert!(self.is_alive(), "it has ended");
+            (self.lines.load(Ordering::Relaxed) > before + 2).then_some(())
+        });
+    }
+
+    fn record(&self, place: &Place, options: &[&str]) -> Command {
+        let pid = self.pid().to_string();
+        place.pronk(["record", "-o", "x.folded", "--pid", &pid].iter().chain(options))
+    }
+
+    /// What can be seen of it from outside that a session might leave.
+    fn traces(&self) -> Traces {
+        let file = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).unwrap();
+        let status = file("status");
+        let handled = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+        // The C library's own two, which it handles from the first thread on that it makes (nptl(7)).
+        let handled = u64::from_str_radix(handled, 16).unwrap() & !(0b11 << 31);
+        let ours =
+            |line: &&str| [".ring", "/control", "pronk-stubs", "pronk-hook"].iter().any(|name| line.contains(name));
+        let maps = file("maps");
+        Traces {
+            handled,
+            timers: file("timers").lines().count(),
+            mapped: maps.lines().filter(ours).map(str::to_owned).collect(),
+            libraries: maps.lines().filter(|line| line.contains("/libpronk.so") && line.contains(" r-xp ")).count(),
+            agent: threads(self.pid()).iter().any(|name| name == "pronk-agent"),
+            tracer: status.lines().any(|line| line.starts_with("TracerPid") && !line.ends_with("\t0")),
+        }
+    }
+
+    /// Waits until nothing of a session is left but the library.
+    fn assert_left_as(&self, before: &Traces) {
+        let expected = Traces { libraries: 1, ..before.clone() };
+        let start = Instant::now();
+        loop {
+            let now = self.traces();
+            if now == expected {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{now:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Traces {
+    handled: u64,
+    timers: usize,
+    mapped: Vec<String>,
+    libraries: usize,
+    agent: bool,
+    tracer: bool,
+}
+
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| Some(std::fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned())).collect()
+}
+
+fn succeeded(output: &Output, who: &dyn std::fmt::Display) -> String {
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{who}: {said}");
+    assert!(said.contains("is being sampled") && output.stdout.is_empty(), "{who}: {said}");
+    said
+}
+
+/// Numbers of rounds: few where tests run all the time, and more where somebody wants to know.
+fn rounds(variable: &str, few: u32) -> u32 {
+    std::env::var(variable).map_or(few, |number| number.parse().unwrap())
+}
+
+#[test]
+fn a_process_is_sampled_whatever_it_does_and_left_as_it_was() {
+    // With what has to be on the stacks, from the first sample on, though it ran before.
+    let states: [(&str, &[&str]); 11] = [
+        ("sleeping", &["<module>", "sleeping"]),
+        ("reading", &["<module>", "reading"]),
+        ("burning", &["<module>", "burning", "burn"]),
+        ("threads", &["burn"]),
+        ("hashing", &["<module>", "hashing"]),
+        ("accepting", &["<module>", "accepting"]),
+        ("tasks", &["<module>", "tasks"]),
+        ("locked", &["<module>", "locked"]),
+        ("keeping_the_lock", &["<module>", "keeping_the_lock"]),
+        ("forking", &["<module>", "forking"]),
+        ("recursive", &["<module>", "recursive", "deeper"]),
+    ];
+    on_each_version(|interpreter| {
+        for (state, stack) in states {
+            let who = format!("{interpreter}, {state}");
+            let mut running = Running::in_state(interpreter, state);
+            let before = running.traces();
+            let place = Place::new();
+            let options = ["--mode", "wall", "--duration", "0.4"];
+            succeeded(&run(&mut running.record(&place, &options)), &who);
+            assert!(running.is_alive(), "{who}");
+            running.assert_left_as(&before);
+            let folded = place.folded("x.folded");
+            let has = |of: &[String]| stack.iter().all(|name| of.iter().any(|frame| frame.contains(name)));
+            let (with, all) = (folded.samples(has), folded.samples(|_| true));
+            // What starts and ends threads and processes has few frames.
+            assert!(with > 0 && with * 10 >= all * 8, "{who}: {with} of {all}: {folded:#?}");
+            if state == "recursive" {
+                assert!(folded.0.iter().any(|(stack, _)| stack.len() > 900), "{who}");
+            }
+        }
+    });
+}
+
+#[test]
+fn answers_are_right_within_two_points() {
+    on_each_version(|interpreter| {
+        let place = Place::new();
+        let program = example("known_answer.py");
+        let mut command = Command::new(&interpreter.path);
+        let child = command.arg(program).args(["--seconds", "5"]).stdout(Stdio::piped()).spawn().unwrap();
+        // It is attached to while it starts, or in its first moments, as soon as that can be.
+        let pid = child.id().to_string();
+        let said = until("an interpreter to attach to", || {
+            let output = run(&mut place.pronk(["record", "-o", "x.folded", "--pid", &pid]));
+            let said = text(&output.stderr);
+            let is_early = ["is not CPython", "has not begun", "no dlopen"].iter().any(|early| said.contains(early));
+            assert!(output.status.success() || is_early, "{interpreter}: {said}");
+            output.status.success().then_some(said)
+        });
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{interpreter}");
+        let mut truth = text(&output.stdout);
+        if interpreter.python.minor < 11 {
+            // Without stubs functions have no more of a name than this.
+            truth = truth.replace("Burner.", "").replace("make_closure.<locals>.", "");
+        }
+        let truth: Truth = serde_json::from_str(&truth).unwrap();
+        let folded = std::fs::read_to_string(place.file("x.folded")).unwrap();
+        let accuracy = compare(&interpreter.python.version, &truth, &folded).unwrap();
+        assert!(accuracy.worst_error <= 2.0 && accuracy.complete_percent >= 99.0, "{said}: {accuracy:#?}");
+    });
+}
+
+#[test]
+fn threads_that_start_and_end_meanwhile_are_sampled() {
+    on_each_version(|interpreter| {
+        let running = Running::in_state(interpreter, "short_threads");
+        let place = Place::new();
+        succeeded(&run(&mut running.record(&place, &["--duration", "1"])), interpreter);
+        let folded = place.folded("x.folded");
+        let (jobs, all) = (folded.of("job"), folded.samples(|_| true));
+        let jobs = jobs.max(folded.samples(|stack| stack.iter().any(|frame| frame.contains(".job"))));
+        assert!(jobs * 100 >= all * 60 && jobs > 20, "{interpreter}: {jobs} of {all}: {folded:#?}");
+    });
+}
+
+#[test]
+fn sessions_come_and_go_and_nothing_grows() {
+    let sessions = rounds("PRONK_TEST_SESSIONS", 12);
+    on_each_version(|interpreter| {
+        let mut running = Running::python(interpreter, "server.py", &[]);
+        let place = Place::new();
+        let before = running.traces();
+        let mut sizes = Vec::new();
+        for _ in 0..sessions {
+            succeeded(&run(&mut running.record(&place, &["--duration", "0.05"])), interpreter);
+            running.assert_left_as(&before);
+            let maps = std::fs::read_to_string(format!("/proc/{}/maps", running.pid())).unwrap();
+            sizes.push(maps.lines().count());
+            assert!(running.is_alive(), "{interpreter}");
+        }
+        running.goes_on();
+        // The C library keeps arenas and stacks for threads that come again: a few regions, which do not become more.
+        let (first, last) = (sizes[sizes.len() / 2], sizes[sizes.len() - 1]);
+        assert!(last <= first + 12, "{interpreter}: {sizes:?}");
+    });
+}
+
+#[test]
+fn a_profiler_that_is_killed_leaves_the_program_as_it_was() {
+    let kills = rounds("PRONK_TEST_KILLS", 12);
+    on_each_version(|interpreter| {
+        let mut running = Running::python(interpreter, "server.py", &[]);
+        let place = Place::new();
+        // What a whole session leaves.
+        let before = running.traces();
+        succeeded(&run(&mut running.record(&place, &["--duration", "0.05"])), interpreter);
+        let mut random = u64::from(running.pid()) | 1;
+        for _ in 0..kills {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let mut pronk = running.record(&place, &["--duration", "5"]).stderr(Stdio::null()).spawn().unwrap();
+            // Not a wait for anything: the moment is to be any.
+            std::thread::sleep(Duration::from_micros(random % 100_000));
+            pronk.kill().unwrap();
+            pronk.wait().unwrap();
+            assert!(running.is_alive(), "{interpreter}");
+        }
+        running.assert_left_as(&before);
+        running.goes_on();
+    });
+}
+
+#[test]
+fn several_profilers_at_once_are_told_so() {
+    on_each_version(|interpreter| {
+        let mut running = Running::python(interpreter, "server.py", &[]);
+        let place = Place::new();
+        for _ in 0..3 {
+            let start = |_| running.record(&place, &["--duration", "0.3"]).stderr(Stdio::piped()).spawn().unwrap();
+            let outputs: Vec<_> =
+                [0, 1, 2].map(start).into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+            assert!(outputs.iter().any(|output| output.status.success()), "{interpreter}");
+            for output in outputs.iter().filter(|output| !output.status.success()) {
+                let said = text(&output.stderr);
+                assert!(said.contains("another session of pronk's profiles it"), "{interpreter}: {said}");
+            }
+            running.goes_on();
+        }
+    });
+}
+
+#[test]
+fn an_interrupt_ends_the_session_and_not_the_program() {
+    on_each_version(|interpreter| {
+        let mut running = Running::in_state(interpreter, "burning");
+        let place = Place::new();
+        let before = running.traces();
+        let mut pronk = running.record(&place, &[]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(pronk.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.contains("Ctrl-C"), "{interpreter}: {line}");
+        kill(Pid::from_raw(pronk.id() as i32), Signal::SIGINT).unwrap();
+        assert!(pronk.wait().unwrap().success(), "{interpreter}");
+        assert!(running.is_alive() && place.file("x.folded").exists(), "{interpreter}");
+        running.assert_left_as(&before);
+    });
+}
+
+#[test]
+fn a_process_that_ends_meanwhile_leaves_its_profile() {
+    on_each_version(|interpreter| {
+        let running = Running::start(Command::new(&interpreter.path).args([
+            "-c",
+            "import time\nprint('ready', flush=True)\nend = time.time() + 1\nwhile time.time() < end: pass",
+        ]));
+        let place = Place::new();
+        succeeded(&run(&mut running.record(&place, &[])), interpreter);
+        assert!(place.folded("x.folded").samples(|_| true) > 50, "{interpreter}");
+    });
+}
+
+/// One version has to do where the interpreter does not matter.
+fn any_interpreter() -> &'static Interpreter {
+    &interpreters()[interpreters().len() / 2]
+}
+
+#[test]
+fn what_cannot_be_attached_to_is_named_with_what_to_do() {
+    let place = Place::new();
+    let refused = |pid: &str, options: &[&str]| {
+        let output = run(&mut place.pronk(["record", "--pid", pid].iter().chain(options)));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.lines().all(|line| line.starts_with("pronk: ") || line.starts_with("error: ")), "{said}");
+        said
+    };
+    let mut sleep = Command::new("sleep").arg("1000").spawn().unwrap();
+    assert!(refused(&sleep.id().to_string(), &[]).contains("is not CPython"));
+    sleep.kill().unwrap();
+    sleep.wait().unwrap();
+    assert!(refused(&sleep.id().to_string(), &[]).contains("there is no process"));
+
+    let mut running = Running::in_state(any_interpreter(), "sleeping");
+    let pid = running.pid().to_string();
+    assert!(refused(&pid, &["--engine", "perf"]).contains("--engine signal"));
+    assert!(refused(&pid, &["--stubs", "full"]).contains("--pid"));
+    kill(Pid::from_raw(running.pid() as i32), Signal::SIGSTOP).unwrap();
+    until("the program to stop", || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status.contains("State:\tT").then_some(())
+    });
+    assert!(refused(&pid, &[]).contains(&format!("kill -CONT {pid}")));
+    kill(Pid::from_raw(running.pid() as i32), Signal::SIGCONT).unwrap();
+
+    // Under another tracer.
+    let tid = Pid::from_raw(running.pid() as i32);
+    nix::sys::ptrace::seize(tid, nix::sys::ptrace::Options::empty()).unwrap();
+    assert!(refused(&pid, &[]).contains(&format!("is traced by process {}", std::process::id())));
+    nix::sys::ptrace::interrupt(tid).unwrap();
+    nix::sys::wait::waitpid(tid, Some(nix::sys::wait::WaitPidFlag::__WALL)).unwrap();
+    nix::sys::ptrace::detach(tid, None).unwrap();
+    succeeded(&run(&mut running.record(&place, &["--duration", "0.1"])), &"after all that");
+    assert!(running.is_alive());
+}
+
+/// Python within a program in C, which has interpreters of its own and threads that Python does not know.
+#[test]
+fn a_program_in_c_that_embeds_python_is_attached_to() {
+    let place = Place::new();
+    let mut tried = 0;
+    for interpreter in interpreters() {
+        let Some(program) = embedding(interpreter, &place) else { continue };
+        tried += 1;
+        let mut running = Running::start(Command::new(program).env("PYTHONHOME", home(interpreter)));
+        let before = running.traces();
+        succeeded(&run(&mut running.record(&place, &["--duration", "0.5"])), interpreter);
+        let folded: Folded = place.folded("x.folded");
+        assert!(folded.samples(|stack| stack.iter().any(|frame| frame.contains("embedded"))) > 20, "{folded:#?}");
+        assert!(running.is_alive());
+        running.assert_left_as(&before);
+    }
+    assert!(tried > 0 || std::env::var_os("PRONK_TEST_REQUIRE_ALL").is_none(), "no version could be embedded");
+}
+
+fn home(interpreter: &Interpreter) -> std::path::PathBuf {
+    let output = run(Command::new(&interpreter.path).args(["-c", "import sys; print(sys.base_prefix)"]));
+    text(&output.stdout).trim().into()
+}
+
+/// Compiles the program for a version; `None` where its headers or its library are not there.
+fn embedding(interpreter: &Interpreter, place: &Place) -> Option<std::path::PathBuf> {
+    let ask = "import sysconfig as s; v = s.get_config_var; print(s.get_path('include'), v('LIBDIR'), v('LDVERSION'))";
+    let answer = text(&run(Command::new(&interpreter.path).args(["-c", ask])).stdout);
+    let [include, library, version] = answer.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+    if !Path::new(include).join("Python.h").exists() {
+        return None;
+    }
+    let program = place.file(&format!("embed{}", interpreter.python.minor));
+    let compiled = run(Command::new("cc")
+        .args(["-Wall", "-Werror", "-o"])
+        .arg(&program)
+        .arg(fixture("attach/embed.c"))
+        .arg(format!("-I{include}"))
+        .arg(format!("-L{library}"))
+        .arg(format!("-Wl,-rpath,{library}"))
+        .arg(format!("-lpython{version}"))
+        .args(["-lpthread", "-lm", "-ldl"]));
+    compiled.status.success().then_some(program)
+}

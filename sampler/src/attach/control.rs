@@ -1,0 +1,145 @@
+//! The profiler's side of a session's control page ([`pronk_trampolines::wire::Control`]).
+//!
+//! # Safety
+//! `unsafe` is needed to map the page, which the process has mapped as well, and may change at any moment: it is only ever
+//! reached through atomics, and what is read is validated. The profiler keeps the file open, of which the process, or who runs
+//! it, could cut off the page: then an access would end the profiler with SIGBUS. So a copy of the file's size is looked at
+//! first, as for rings.
+
+use crate::error::Error;
+use pronk_trampolines::wire::{AttachState, CONTROL_FILE, Control, LEAVE, LONGEST_REASON, REASON_FILE};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A control page that is mapped.
+#[derive(Debug)]
+pub(super) struct ControlPage {
+    page: NonNull<Control>,
+    file: File,
+    reason: File,
+}
+
+impl ControlPage {
+    /// Makes the page, and the file for a reason, in a session's directory.
+    ///
+    /// # Errors
+    /// When the files cannot be made or mapped.
+    pub(super) fn create(directory: &Path) -> Result<ControlPage, Error> {
+        let create = |name: &str| {
+            let path = directory.join(name);
+            let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+            options.map_err(|source| Error::File { action: "make", path, source })
+        };
+        let mut file = create(CONTROL_FILE)?;
+        let reason = create(REASON_FILE)?;
+        let control = Control::new();
+        // SAFETY: the structure is plain data without padding: its fields are as its size says.
+        let bytes = unsafe { std::slice::from_raw_parts((&raw const control).cast::<u8>(), size_of::<Control>()) };
+        file.write_all(bytes).map_err(Error::system("write"))?;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
+        let memory =
+            unsafe { libc::mmap(ptr::null_mut(), size_of::<Control>(), access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        if memory == libc::MAP_FAILED {
+            return Err(Error::System { call: "mmap", source: io::Error::last_os_error() });
+        }
+        let page = NonNull::new(memory.cast())
+            .ok_or(Error::System { call: "mmap", source: io::ErrorKind::OutOfMemory.into() })?;
+        Ok(ControlPage { page, file, reason })
+    }
+
+    /// The page, unless its file was cut off.
+    fn control(&self) -> Option<&Control> {
+        let is_whole = self.file.metadata().is_ok_and(|metadata| metadata.len() >= size_of::<Control>() as u64);
+        if !is_whole {
+            return None;
+        }
+        // SAFETY: the page is mapped as long as this value lives, and its fields are atomics.
+        Some(unsafe { self.page.as_ref() })
+    }
+
+    /// What became of the session in the process; `None` where it says what there is not.
+    pub(super) fn state(&self) -> Option<AttachState> {
+        AttachState::from_raw(self.control()?.state.load(Ordering::Acquire))
+    }
+
+    /// Waits until the state may be another one than this, or a time is over.
+    pub(super) fn wait_for_change(&self, was: AttachState, longest: Duration) {
+        let Some(control) = self.control() else { return std::thread::sleep(longest) };
+        let timeout =
+            libc::timespec { tv_sec: longest.as_secs() as libc::time_t, tv_nsec: longest.subsec_nanos().into() };
+        let word = control.state.as_ptr();
+        // SAFETY: the word is valid, and so is the time (futex(2)).
+        unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, was as u32, &raw const timeout) };
+    }
+
+    /// Says that the profiler lives.
+    pub(super) fn beat(&self) {
+        if let Some(control) = self.control() {
+            control.heartbeat.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the agent to leave.
+    pub(super) fn tell_to_leave(&self) {
+        if let Some(control) = self.control() {
+            control.command.store(LEAVE, Ordering::Release);
+            // SAFETY: the word is valid (futex(2)).
+            unsafe { libc::syscall(libc::SYS_futex, control.command.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+        }
+    }
+
+    /// How many threads did not leave, and how long the agent waited for the interpreter's lock.
+    pub(super) fn outcome(&self) -> (u32, Duration) {
+        self.control().map_or((0, Duration::ZERO), |control| {
+            let waited = Duration::from_nanos(control.lock_ns.load(Ordering::Relaxed));
+            (control.left_behind.load(Ordering::Relaxed), waited)
+        })
+    }
+
+    /// Why there can be no session, if that was said: one line.
+    pub(super) fn reason(&mut self) -> Option<String> {
+        let mut bytes = Vec::new();
+        let reader = &mut self.reason;
+        io::Seek::rewind(reader).ok()?;
+        reader.take(LONGEST_REASON as u64).read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+impl Drop for ControlPage {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is the page's own, and nothing of it is used any more.
+        unsafe { libc::munmap(self.page.as_ptr().cast(), size_of::<Control>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_whole_or_nothing_is_read_from_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut page = ControlPage::create(directory.path()).unwrap();
+        assert_eq!((page.state(), page.reason()), (Some(AttachState::Waiting), None));
+        page.beat();
+        page.tell_to_leave();
+        let path = directory.path().join(CONTROL_FILE);
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!((bytes[12], bytes[16]), (1, 1));
+        std::fs::write(directory.path().join(REASON_FILE), "no\nroom\n").unwrap();
+        assert_eq!(page.reason().as_deref(), Some("no room"));
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        page.beat();
+        assert_eq!((page.state(), page.outcome().0), (None, 0));
+    }
+}

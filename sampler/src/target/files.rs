@@ -1,0 +1,200 @@
+//! The ELF files that a process has mapped, and the symbols that they export.
+
+use super::Target;
+use object::elf::{EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF, STT_FUNC, STT_OBJECT};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, Sym};
+use object::{LittleEndian, Object, ObjectSymbol, ReadCache, SymbolFlags, SymbolSection};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A line of `/proc/PID/maps`, whatever its permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) range: Range<u64>,
+    pub(crate) executable: bool,
+    pub(crate) writable: bool,
+    pub(crate) offset: u64,
+    pub(crate) inode: u64,
+    /// As the process sees it; empty where the region has none.
+    pub(crate) path: PathBuf,
+}
+
+/// All that a process has mapped, by rising addresses; empty once it has ended.
+pub(crate) fn regions(target: &Target) -> Vec<Region> {
+    let text = std::fs::read_to_string(target.directory().join("maps")).unwrap_or_default();
+    text.lines().filter_map(parse).collect()
+}
+
+fn parse(line: &str) -> Option<Region> {
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let permissions = fields.next()?.as_bytes();
+    let offset = hex(fields.next()?)?;
+    let inode = fields.nth(1)?.parse().ok()?;
+    let path = fields.next().unwrap_or_default().trim_start().into();
+    let has = |at: usize, letter| permissions.get(at) == Some(&letter);
+    let range = hex(start)?..hex(end)?;
+    Some(Region { range, executable: has(2, b'x'), writable: has(1, b'w'), offset, inode, path })
+}
+
+/// A file that a process runs code of.
+#[derive(Debug)]
+pub(crate) struct LoadedFile {
+    /// As the process sees it.
+    pub(crate) path: PathBuf,
+    /// Its executable regions.
+    pub(crate) code: Vec<Region>,
+    /// Where it is opened: a link that leads to the very file, whatever its path leads to by now
+    /// (proc_pid_map_files(5)), or else the path within the process's root.
+    places: [PathBuf; 2],
+}
+
+/// A symbol that a file exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Symbol {
+    /// Its address in the process.
+    pub(crate) address: u64,
+    /// Its size in bytes; 0 where it is not stated.
+    pub(crate) size: u64,
+}
+
+/// The files that a process runs code of, in the order of their addresses.
+pub(crate) fn loaded_files(target: &Target) -> Vec<LoadedFile> {
+    let mut files: BTreeMap<(u64, PathBuf), LoadedFile> = BTreeMap::new();
+    for region in regions(target).into_iter().filter(|region| region.executable && region.inode != 0) {
+        let Ok(inside) = region.path.strip_prefix("/") else { continue };
+        let Range { start, end } = region.range;
+        let places = [
+            target.directory().join("map_files").join(format!("{start:x}-{end:x}")),
+            target.directory().join("root").join(inside),
+        ];
+        let path = region.path.clone();
+        let file = files.entry((region.inode, path.clone()));
+        file.or_insert_with(|| LoadedFile { path, code: Vec::new(), places }).code.push(region);
+    }
+    files.into_values().collect()
+}
+
+impl LoadedFile {
+    /// The last part of the path.
+    pub(crate) fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// The same, but for the file itself, which is at another path.
+    pub(crate) fn at(&self, path: &Path) -> LoadedFile {
+        LoadedFile { path: self.path.clone(), code: self.code.clone(), places: [path.to_owned(), path.to_owned()] }
+    }
+
+    /// The address behind the last of its code; what follows in the same page is padding.
+    pub(crate) fn end_of_code(&self) -> Option<u64> {
+        let data = ReadCache::new(self.open()?);
+        let elf = ElfFile64::<LittleEndian, _>::parse(&data).ok()?;
+        let bias = self.bias(&elf)?;
+        let code = elf
+            .elf_program_headers()
+            .iter()
+            .filter(|segment| segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0);
+        let end = |segment: &ProgramHeader64<LittleEndian>| {
+            segment.p_vaddr(LittleEndian).checked_add(segment.p_memsz(LittleEndian))
+        };
+        code.filter_map(end).max().map(|end| end.wrapping_add(bias))
+    }
+
+    /// Opens the file.
+    pub(crate) fn open(&self) -> Option<File> {
+        self.places.iter().find_map(|place| open_regular(place))
+    }
+
+    /// Looks up symbols that the file defines; `None` for each that it does not, and for all if it is not a 64-bit ELF
+    /// file.
+    pub(crate) fn symbols<const N: usize>(&self, names: [&str; N]) -> [Option<Symbol>; N] {
+        let mut found = [None; N];
+        let Some(file) = self.open() else { return found };
+        let data = ReadCache::new(file);
+        let Ok(elf) = ElfFile64::<LittleEndian, _>::parse(&data) else { return found };
+        let Some(bias) = self.bias(&elf) else { return found };
+        for symbol in elf.dynamic_symbols() {
+            let SymbolFlags::Elf { st_info, .. } = symbol.flags() else { continue };
+            let is_defined =
+                symbol.elf_symbol().st_shndx(LittleEndian) != SHN_UNDEF && symbol.section() != SymbolSection::Undefined;
+            if !is_defined || !matches!(st_info & 0xf, STT_FUNC | STT_OBJECT) {
+                continue;
+            }
+            let Ok(name) = symbol.name() else { continue };
+            if let Some(place) = names.iter().position(|wanted| *wanted == name) {
+                found[place] = Some(Symbol { address: symbol.address().wrapping_add(bias), size: symbol.size() });
+            }
+        }
+        found
+    }
+
+    /// What is to be added to an address that the file states.
+    fn bias<'data>(&self, elf: &ElfFile64<'data, LittleEndian, &'data ReadCache<File>>) -> Option<u64> {
+        let is_ours = [EM_X86_64, EM_AARCH64].contains(&elf.elf_header().e_machine(LittleEndian));
+        let region = self.code.first().filter(|_| is_ours)?;
+        let segment = elf.elf_program_headers().iter().find(|segment| {
+            let (offset, size) = (segment.p_offset(LittleEndian), segment.p_filesz(LittleEndian));
+            let first_page = offset & !0xfff;
+            let is_code = segment.p_type(LittleEndian) == PT_LOAD && segment.p_flags(LittleEndian) & PF_X != 0;
+            is_code && (first_page..offset.saturating_add(size)).contains(&region.offset)
+        })?;
+        let from_offset = region.offset.wrapping_sub(segment.p_offset(LittleEndian));
+        Some(region.range.start.wrapping_sub(segment.p_vaddr(LittleEndian).wrapping_add(from_offset)))
+    }
+}
+
+fn open_regular(path: &Path) -> Option<File> {
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn symbols_have_their_addresses_in_the_process() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let target = Target::open(child.id()).unwrap();
+        // The dynamic linker maps the C library in a moment.
+        let libc = loop {
+            let files = loaded_files(&target);
+            if let Some(libc) = files.into_iter().find(|file| file.name().starts_with("libc.so")) {
+                break libc;
+            }
+            std::thread::yield_now();
+        };
+        let [open, none] = libc.symbols(["dlopen", "no_such_symbol"]);
+        let open = open.unwrap();
+        assert!(libc.code.iter().any(|region| region.range.contains(&open.address)), "{open:?}");
+        assert!(open.size > 0 && none.is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn regions_are_read() {
+        let line = "7f00-7f10 r-xp 00002000 fd:10 77                         /lib/a b.so (deleted)";
+        let expected = Region {
+            range: 0x7f00..0x7f10,
+            executable: true,
+            writable: false,
+            offset: 0x2000,
+            inode: 77,
+            path: "/lib/a b.so (deleted)".into(),
+        };
+        assert_eq!(parse(line), Some(expected));
+        assert_eq!(parse("7f00-7f10 rw-p 00000000 00:00 0 ").unwrap().path, Path::new(""));
+        for broken in ["", "7f00", "7f00-7f10 r-xp", "7f00-zz r-xp 0 0:0 0 x", "1-2 r-xp 0 00:00"] {
+            assert_eq!(parse(broken), None, "{broken}");
+        }
+    }
+}
