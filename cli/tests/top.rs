@@ -135,7 +135,7 @@ fn keys_choose_what_is_seen() {
         terminal.press(&["?"]);
         terminal.wait_for("any key leads back");
         terminal.press(&["x", "1"]);
-        terminal.wait_for("__main__.outer");
+        terminal.wait_for("__main__.hot");
         top.stop_program();
         terminal.wait_for("ended: exit code 3");
         terminal.press(&["q"]);
