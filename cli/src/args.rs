@@ -53,7 +53,8 @@ into the file of --output. Its stdin is empty, unless pronk's own stdin is not t
 When the command has ended, the view stays until q, and pronk ends as the command ended: with its
 exit status, or by the same signal. Before that, q and Ctrl-C ask: i interrupts the command, as
 Ctrl-C in a terminal would, and w leaves the view; in both cases pronk samples no more, and waits
-until the command has ended. Nothing is written unless p saves a profile.";
+until the command has ended. A process of --pid is left as it was, and nothing is asked. Nothing is
+written unless p saves a profile.";
 
 const OUTPUT_HELP: &str = "\
 Where to write; the name's end says what:

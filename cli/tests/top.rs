@@ -135,7 +135,7 @@ fn keys_choose_what_is_seen() {
         terminal.press(&["?"]);
         terminal.wait_for("any key leads back");
         terminal.press(&["x", "1"]);
-        terminal.wait_for("__main__.outer");
+        terminal.wait_for("__main__.hot");
         top.stop_program();
         terminal.wait_for("ended: exit code 3");
         terminal.press(&["q"]);
@@ -149,7 +149,12 @@ fn a_frozen_view_stands_still_and_what_was_seen_is_saved() {
     let Some(top) = Top::start(interpreter, "") else { return };
     let terminal = &top.terminal;
     terminal.press(&["f"]);
-    let frozen = terminal.wait_for("FROZEN");
+    terminal.wait_for("FROZEN");
+    // What is at the bottom is drawn last: when it is there again, all is.
+    terminal.press(&["?"]);
+    terminal.wait_for("any key leads back");
+    terminal.press(&["x"]);
+    let frozen = terminal.wait_for("q quit");
     let before = top.progress();
     until("two more seconds of work", || (top.progress() > before + 2.0).then_some(()));
     assert_eq!(terminal.screen(), frozen);
@@ -314,4 +319,41 @@ fn nothing_needs_colours() {
     terminal.wait_for("i interrupt");
     terminal.press(&["i"]);
     terminal.wait("the shell", |_| terminal.state() == (true, false));
+}
+
+#[test]
+fn a_process_that_runs_is_watched_and_left() {
+    let Some(interpreter) = both_ends().pop() else { return };
+    let Some(place) = Place::for_recording() else { return };
+    let Some(terminal) = Terminal::new(&place, 80, 24) else { return };
+    let mut program = std::process::Command::new(&interpreter.path)
+        .arg(fixture("top/program.py"))
+        .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("../python"))
+        .current_dir(place.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let worked = || std::fs::read_to_string(place.file("progress")).ok()?.parse::<f64>().ok();
+    until("the program", worked);
+    let watch = format!("{} top --pid {}", env!("CARGO_BIN_EXE_pronk"), program.id());
+    terminal.run(&watch);
+    let screen = terminal.wait_for("__main__.hot");
+    assert!(screen.contains("program.py"), "the head has the process's own command:\n{screen}");
+    // It is nobody's to be asked about.
+    terminal.press(&["q"]);
+    terminal.wait("the shell's screen", |_| terminal.state() == (true, false));
+    terminal.run("echo \"left with $?\"");
+    terminal.wait_for("left with 0");
+    let before = worked().unwrap();
+    until("the program to go on", || worked().filter(|now| *now > before));
+    // Once more, until it ends.
+    terminal.run(&watch);
+    terminal.wait_for("__main__.hot");
+    std::fs::write(place.file("stop"), "").unwrap();
+    assert_eq!(program.wait().unwrap().code(), Some(3));
+    terminal.wait("the end", |screen| screen.lines().next().is_some_and(|line| line.ends_with("ended")));
+    terminal.press(&["q"]);
+    terminal.run("echo \"then with $?\"");
+    terminal.wait_for("then with 0");
 }

@@ -9,7 +9,6 @@ use crate::recording::{
     Context, Frame, Losses, Mapping, MonotonicNs, Process, ProcessId, PythonCode, Recording, Sample, StackId,
     StackTable, Thread, ThreadId,
 };
-use nix::sys::time::TimeSpec;
 use nix::time::ClockId;
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -105,6 +104,11 @@ impl Tap {
         }
         growth
     }
+
+    /// The samples of an answer that was not taken. To be called when nobody answers any more.
+    pub(crate) fn untaken(self) -> Vec<Sample> {
+        self.growths.try_iter().flat_map(|growth| growth.samples).collect()
+    }
 }
 
 impl Asked {
@@ -172,7 +176,7 @@ impl Handed {
 /// The CPU time that a process has used, in all its threads that ever were (clock_getcpuclockid(3)).
 fn cpu_time(pid: u32) -> Option<Duration> {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).ok()?;
-    clock.now().ok().map(|time: TimeSpec| time.into())
+    clock.now().ok().map(Duration::from)
 }
 
 #[cfg(test)]

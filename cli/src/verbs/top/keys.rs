@@ -22,7 +22,7 @@ pub enum Action {
 /// How many rows a page has.
 const PAGE: usize = 15;
 
-/// Takes a key. `is_over` says that the command has ended.
+/// Takes a key. `is_over` says that there is no command that runs, to ask about.
 pub fn take(key: KeyEvent, model: &mut Model, live: &Live, is_over: bool) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
         return None;

@@ -47,15 +47,12 @@ pub fn run(arguments: TopArguments) -> Result<Ending> {
     let mut session = sampling::start(&arguments.sampling, request)?;
     // A fault of pronk's own must not change how the command ends.
     let watched = catch_unwind(AssertUnwindSafe(|| watch(&arguments.sampling, &mut session, &keyboard)));
+    // Nothing is made of what was not saved. What cannot be stopped ends with this process.
+    let _ = session.stop();
     match watched {
-        Ok(Ok(Left { interrupt })) => {
-            // Nothing is made of what was not saved. What cannot be stopped ends with this process.
-            let _ = session.stop();
-            if interrupt {
-                session.interrupt();
-            }
-        }
-        Ok(Err(error)) => say!("the view has ended: {}; the command goes on", describe(&error)),
+        Ok(Ok(Left { interrupt: true })) => session.interrupt(),
+        Ok(Ok(Left { interrupt: false })) => {}
+        Ok(Err(error)) => say!("the view has ended: {}; the program goes on", describe(&error)),
         Err(_) => say!("showing the profile failed: this is a fault of pronk's; please report it"),
     }
     let status = session.wait().context("the command ran, and how it ended is not known")?;

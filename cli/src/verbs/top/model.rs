@@ -2,7 +2,7 @@
 
 mod rows;
 
-pub use rows::{Cell, Id, Row};
+pub use rows::{Id, Row};
 
 use pronk_symbolizer::live::{Counts, Live};
 use pronk_symbolizer::profile::FunctionId;
@@ -81,8 +81,8 @@ pub struct Model {
     pub dialog: Dialog,
     /// What there is to say, until the next key.
     pub message: Option<String>,
-    /// What was counted when the view was frozen.
-    frozen: Option<Counts>,
+    /// What was counted when the view was frozen, and how many keys labels had.
+    frozen: Option<(Counts, usize)>,
     rows: Vec<Row>,
     /// The row that is chosen, and where it was; none until the user moves.
     chosen: Option<Id>,
@@ -92,7 +92,7 @@ pub struct Model {
 impl Model {
     /// What is shown: what was counted by now, or when the view was frozen.
     pub fn counts<'l>(&'l self, live: &'l Live) -> &'l Counts {
-        self.frozen.as_ref().unwrap_or(live.counts())
+        self.frozen.as_ref().map_or(live.counts(), |(counts, _)| counts)
     }
 
     /// Whether the view stands still.
@@ -104,7 +104,7 @@ impl Model {
     pub fn freeze(&mut self, live: &Live) {
         self.frozen = match self.frozen {
             Some(_) => None,
-            None => Some(live.counts().clone()),
+            None => Some((live.counts().clone(), live.label_keys().len())),
         };
     }
 
@@ -181,7 +181,9 @@ impl Model {
 
     /// The label that is shown.
     pub fn label<'l>(&self, live: &'l Live) -> Option<&'l str> {
+        let known = self.frozen.as_ref().map_or(usize::MAX, |(_, keys)| *keys);
         let keys = live.label_keys();
+        let keys = &keys[..known.min(keys.len())];
         keys.get(self.label % keys.len().max(1)).map(String::as_str)
     }
 

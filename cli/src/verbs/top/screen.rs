@@ -9,10 +9,13 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use std::fs::File;
-use std::io::{self, IsTerminal, Stdout};
+use std::io::{self, BufWriter, IsTerminal, Stdout};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+/// More bytes than a page has on most screens.
+const PAGE_SIZE: usize = 1 << 16;
 
 /// Whether the view has the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -20,7 +23,8 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// The terminal.
 #[derive(Debug)]
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Each page is written at once, so that none is seen half.
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
@@ -47,7 +51,7 @@ impl Screen {
     pub fn take() -> Result<Screen> {
         give_back_in_a_panic();
         take()?;
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()));
+        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(PAGE_SIZE, io::stdout())));
         let terminal = terminal.inspect_err(|_| give_back()).context("cannot draw on the terminal")?;
         Ok(Screen { terminal })
     }

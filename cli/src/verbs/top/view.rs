@@ -2,7 +2,7 @@
 
 use super::head::Head;
 use super::keys::HELP;
-use super::model::{Cell, Dialog, Id, Model, Row, Tab};
+use super::model::{Dialog, Id, Model, Row, Tab};
 use pronk_symbolizer::live::Seen;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -214,14 +214,10 @@ impl Columns {
                 part.map_or_else(String::new, |(part, whole)| format!("{:.1}%", crate::messages::percent(part, whole)));
             cells.push_str(&format!("{text:>SHARE$}"));
         };
-        let own = match row.own {
-            Cell::Seen(own) => Some(own),
-            Cell::Empty => None,
-        };
         for so_far in [false, true] {
             let of = |seen: Seen| if so_far { (seen.so_far, all.so_far) } else { (seen.now, all.now) };
             if self.has_own {
-                share(own.map(of));
+                share(row.own.map(of));
             }
             share(Some(of(row.total)));
         }

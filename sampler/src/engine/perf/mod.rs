@@ -87,6 +87,7 @@ impl Engine {
         drop(self.stop);
         let Totals { cpu_time, lost } = self.drainer.join().map_err(|_| Error::Thread("reading"))?;
         let mut recorded = self.unwinder.join().map_err(|_| Error::Thread("unwinding"))?;
+        recorded.samples.splice(..0, self.tap.untaken());
         // The kernel announces losses when there is room again, which may be never.
         recorded.losses.lost = recorded.losses.lost.max(lost);
         Ok(Found { event, kernel, cpu_time, recorded })

@@ -80,7 +80,8 @@ impl Engine {
     pub(crate) fn stop(self) -> Result<Found, Error> {
         let (event, kernel) = (self.event(), self.kernel());
         drop(self.stop);
-        let (recorded, cpu_time) = self.reader.join().map_err(|_| Error::Thread("reading"))?;
+        let (mut recorded, cpu_time) = self.reader.join().map_err(|_| Error::Thread("reading"))?;
+        recorded.samples.splice(..0, self.tap.untaken());
         Ok(Found { event, kernel, cpu_time: cpu_time.filter(|_| self.mode == Mode::Cpu), recorded })
     }
 }

@@ -1,7 +1,7 @@
 //! Where CPython keeps what the hook reads: one file per version.
 //!
 //! Offsets are in bytes from the start of the structure, for builds with the global interpreter lock on 64-bit machines.
-//! The code object's and the thread's offsets are only used after [`super::check`] found them right in the running
+//! The code object's and the thread's offsets are only used after `super::check` found them right in the running
 //! interpreter; those of the frame cannot be checked before the first frame is there.
 
 mod awaits;

@@ -30,22 +30,13 @@ impl Id {
     }
 }
 
-/// A number of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// There is none.
-    Empty,
-    /// How often it was seen.
-    Seen(Seen),
-}
-
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub id: Id,
     pub text: String,
-    /// How often it was seen by itself.
-    pub own: Cell,
+    /// How often it was seen by itself, if that is counted.
+    pub own: Option<Seen>,
     /// How often it was seen at all.
     pub total: Seen,
     /// How many processors it kept busy in the last seconds, if that is known.
@@ -54,7 +45,7 @@ pub struct Row {
 
 impl Row {
     fn new(id: Id, text: String, total: Seen) -> Row {
-        Row { id, text, own: Cell::Empty, total, processors: None }
+        Row { id, text, own: None, total, processors: None }
     }
 }
 
@@ -89,7 +80,7 @@ pub(super) fn around(model: &Model, live: &Live, zoomed: FunctionId) -> Vec<Row>
 }
 
 fn function(counts: &Counts, id: FunctionId, label: String) -> Row {
-    let own = Cell::Seen(counts.seen(Of::Own, id.0));
+    let own = Some(counts.seen(Of::Own, id.0));
     Row { own, ..Row::new(Id::Function(id), label, counts.seen(Of::Total, id.0)) }
 }
 
@@ -143,10 +134,7 @@ fn sorted(model: &Model, mut rows: Vec<Row>) -> Vec<Row> {
         if model.by_so_far { (so_far, now) } else { (now, so_far) }
     };
     rows.sort_by_cached_key(|row| {
-        let own = match row.own {
-            Cell::Seen(own) if !model.by_total => count(own),
-            Cell::Seen(_) | Cell::Empty => (0, 0),
-        };
+        let own = row.own.filter(|_| !model.by_total).map_or((0, 0), count);
         let total = count(row.total);
         // What is seen now, before what else was seen so far.
         (Reverse((own.0, total.0, own.1, total.1)), row.text.clone())
