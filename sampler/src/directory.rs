@@ -200,6 +200,12 @@ fn make(root: &Arc<Root>, inside: &Path, agent: Option<&[u8]>) -> Result<Session
         .map_err(text)?;
     let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.path().join(LOCK));
     let lock = try_lock(lock.map_err(text)?).ok_or("its lock is taken")?;
+    // Between the two, somebody else may have locked it, and removed the directory as one that was left.
+    let own = lock.metadata().map(|metadata| metadata.ino()).map_err(text)?;
+    let there = fs::symlink_metadata(directory.path().join(LOCK)).map(|metadata| metadata.ino());
+    if there.ok() != Some(own) {
+        return Err("another session has removed it".into());
+    }
     if let Some(agent) = agent {
         // What is executed must not be writable, not even by accident.
         let library = OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY));
