@@ -458,9 +458,7 @@ fn what_others_have_stopped_or_trace_is_looked_at_as_it_is() {
     assert_eq!(trace(libc::PTRACE_SEIZE), 0);
     let output = program.dump(&["--json"]);
     let said = text(&output.stderr);
-    // The kernel names the thread.
-    // SAFETY: gettid has no preconditions.
-    let tracer = format!("pronk: process {}, a debugger or strace perhaps, traces it", unsafe { libc::gettid() });
+    let tracer = format!("pronk: process {}, a debugger or strace perhaps, traces it", std::process::id());
     assert!(output.status.success() && said.starts_with(&tracer), "{said}");
     let dump: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(own_frames(thread(&dump, "generator")).len(), 3, "{dump:#}");
