@@ -5,11 +5,12 @@ mod common;
 use common::python::{Folded, example, fixture};
 use common::signal::{interpreters, on_each_version};
 use common::{PATIENCE, Place, run, text, until};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use pronk_bench::accuracy::{Truth, compare};
 use pronk_bench::interpreter::Interpreter;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -110,6 +111,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A process group, which is killed in the end.
+struct Group(u32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.0 as i32), Signal::SIGKILL);
     }
 }
 
@@ -274,6 +284,7 @@ fn several_profilers_at_once_are_told_so() {
     on_each_version(|interpreter| {
         let mut running = Running::python(interpreter, "server.py", &[]);
         let place = Place::new();
+        let before = running.traces();
         for _ in 0..3 {
             let start = |_| running.record(&place, &["--duration", "0.3"]).stderr(Stdio::piped()).spawn().unwrap();
             let outputs: Vec<_> =
@@ -285,6 +296,8 @@ fn several_profilers_at_once_are_told_so() {
             }
             running.goes_on();
         }
+        // They have loaded one agent between them.
+        running.assert_left_as(&before);
     });
 }
 
@@ -304,6 +317,50 @@ fn an_interrupt_ends_the_session_and_not_the_program() {
         assert!(running.is_alive() && place.file("x.folded").exists(), "{interpreter}");
         running.assert_left_as(&before);
     });
+}
+
+#[test]
+fn a_child_that_was_forked_meanwhile_is_attached_to_afterwards() {
+    on_each_version(|interpreter| {
+        let mut command = Command::new(&interpreter.path);
+        let command = command.arg(fixture("attach/states.py")).arg("parent");
+        let mut parent = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let group = Group(parent.id());
+        let mut said = BufReader::new(parent.stdout.take().unwrap()).lines();
+        assert_eq!(said.next().unwrap().unwrap(), "ready");
+        let place = Place::new();
+        let record =
+            |pid: &str, options: &[&str]| place.pronk(["record", "-o", "x.folded", "--pid", pid].iter().chain(options));
+        let mut pronk = record(&parent.id().to_string(), &[]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(pronk.stderr.take().unwrap());
+        stderr.read_line(&mut String::new()).unwrap();
+        parent.stdin.take().unwrap().write_all(b"fork\n").unwrap();
+        let child = said.next().unwrap().unwrap();
+        kill(Pid::from_raw(pronk.id() as i32), Signal::SIGINT).unwrap();
+        assert!(pronk.wait().unwrap().success(), "{interpreter}");
+        // It had no sample of its own, and so nothing that says that the session is over.
+        succeeded(&run(&mut record(&child, &["--duration", "0.1"])), interpreter);
+        drop(group);
+        parent.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_profiler_that_stood_still_says_that_samples_ended() {
+    let mut running = Running::in_state(any_interpreter(), "burning");
+    let before = running.traces();
+    let place = Place::new();
+    let mut pronk = running.record(&place, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(pronk.stderr.take().unwrap());
+    stderr.read_line(&mut String::new()).unwrap();
+    let pid = Pid::from_raw(pronk.id() as i32);
+    kill(pid, Signal::SIGSTOP).unwrap();
+    running.assert_left_as(&before);
+    kill(pid, Signal::SIGCONT).unwrap();
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(pronk.wait().unwrap().success() && said.contains("took no more samples after a while"), "{said}");
+    assert!(running.is_alive());
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn has_same_code(mapped: &Mapped, file: &File) -> Option<bool> {
 }
 
 /// Opens a regular file, and nothing else: a fifo or a device would block, or do something.
-fn open_regular(path: &Path) -> Option<(File, Metadata)> {
+pub(crate) fn open_regular(path: &Path) -> Option<(File, Metadata)> {
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;
     }

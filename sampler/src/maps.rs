@@ -1,11 +1,11 @@
-//! The executable mappings of a process as `/proc/PID/maps` has them (proc_pid_maps(5)).
+//! The mappings of a process as `/proc/PID/maps` has them (proc_pid_maps(5)).
 //!
-//! The kernel announces mappings by itself. This is for when it had to drop records.
+//! The kernel announces mappings by itself. This is for when it had to drop records, and for processes that run already.
 
 use crate::files::FileId;
 use std::ops::Range;
 
-/// An executable mapping.
+/// A mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MapsLine {
     pub(crate) range: Range<u64>,
@@ -13,7 +13,7 @@ pub(crate) struct MapsLine {
     pub(crate) file: FileId,
 }
 
-/// Reads the mappings of a process that still runs.
+/// Reads the executable mappings of a process that still runs.
 pub(crate) fn read(pid: u32) -> Vec<MapsLine> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     text.lines().filter_map(parse).collect()
@@ -21,13 +21,16 @@ pub(crate) fn read(pid: u32) -> Vec<MapsLine> {
 
 /// Reads a line; `None` when it is not of an executable mapping.
 pub(crate) fn parse(line: &str) -> Option<MapsLine> {
+    parse_any(line).filter(|(_, executable)| *executable).map(|(line, _)| line)
+}
+
+/// Reads a line, and whether it is of an executable mapping.
+pub(crate) fn parse_any(line: &str) -> Option<(MapsLine, bool)> {
     let hex = |text| u64::from_str_radix(text, 16).ok();
     let number = |text| u32::from_str_radix(text, 16).ok();
     let mut fields = line.splitn(6, ' ');
     let (start, end) = fields.next()?.split_once('-')?;
-    if fields.next()?.as_bytes().get(2) != Some(&b'x') {
-        return None;
-    }
+    let executable = fields.next()?.as_bytes().get(2) == Some(&b'x');
     let offset = hex(fields.next()?)?;
     let (major, minor) = fields.next()?.split_once(':')?;
     let inode = fields.next()?.parse().ok()?;
@@ -37,7 +40,7 @@ pub(crate) fn parse(line: &str) -> Option<MapsLine> {
         path => path,
     };
     let file = FileId { path: path.into(), major: number(major)?, minor: number(minor)?, inode, generation: 0 };
-    Some(MapsLine { range: hex(start)?..hex(end)?, offset, file })
+    Some((MapsLine { range: hex(start)?..hex(end)?, offset, file }, executable))
 }
 
 #[cfg(test)]

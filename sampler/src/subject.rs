@@ -24,7 +24,7 @@ pub(crate) enum Subject {
 pub(crate) enum State {
     /// It runs.
     Running,
-    /// It has ended; how is only known of a command.
+    /// It has ended, or the agent has left it; how it ended is only known of a command.
     Ended(Option<ExitStatus>),
 }
 
@@ -67,7 +67,7 @@ impl Subject {
             },
             Subject::Process(attached) => {
                 attached.beat();
-                if attached.is_alive() { State::Running } else { State::Ended(None) }
+                if attached.is_sampled() { State::Running } else { State::Ended(None) }
             }
             Subject::Left(_) => State::Ended(None),
         })

@@ -10,11 +10,11 @@
 
 use crate::capture::members::Members;
 use crate::capture::relink::{self, Replacement};
-use crate::capture::{self, interpose, program_action, writes};
+use crate::capture::{self, Heartbeat, interpose, program_action, writes};
 use crate::python;
 use crate::sys::{self, File, KeepErrno, PathText, Refused, Text};
 use crate::wire::{
-    AttachState, CONTROL_FILE, CONTROL_MAGIC, CONTROL_VERSION, Control, GO_ON, LONGEST_SILENCE_MS, REASON_FILE,
+    AttachState, CONTROL_FILE, CONTROL_MAGIC, CONTROL_VERSION, Control, GO_ON, LONGEST_SILENCE_NS, REASON_FILE,
 };
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_void};
@@ -158,12 +158,9 @@ impl Session {
         let Some(settings) = capture::settings_of(&self.directory) else {
             return self.refuse(&"the session's settings cannot be read");
         };
-        let waited_since = sys::monotonic_ns();
         if let Err(reason) = python::attach(&self.directory, &settings) {
             return self.refuse(&reason);
         }
-        let waited = sys::monotonic_ns().saturating_sub(waited_since);
-        self.control().lock_ns.store(waited, Ordering::Relaxed);
         match Members::new() {
             Ok(members) => self.sample(members),
             Err(refused) => self.refuse(&refused),
@@ -180,13 +177,11 @@ impl Session {
         members.look();
         self.say(AttachState::Sampling);
         let control = self.control();
-        let (mut heartbeat, mut heard_ms) = (control.heartbeat.load(Ordering::Relaxed), sys::monotonic_ms());
+        let heartbeat = Heartbeat::new();
         while control.command.load(Ordering::Acquire) == GO_ON {
             sys::wait_for_change(&control.command, GO_ON, LOOK_MS);
-            let (now, now_ms) = (control.heartbeat.load(Ordering::Relaxed), sys::monotonic_ms());
-            if now != heartbeat {
-                (heartbeat, heard_ms) = (now, now_ms);
-            } else if now_ms.saturating_sub(heard_ms) > LONGEST_SILENCE_MS.into() {
+            let beats = control.heartbeat.load(Ordering::Relaxed);
+            if heartbeat.silence_ns(beats, sys::monotonic_ns()) > LONGEST_SILENCE_NS {
                 break;
             }
             relink::lead_here(&calls);

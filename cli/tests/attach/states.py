@@ -121,6 +121,18 @@ def forking():
         os.waitpid(child, 0)
 
 
+def parent():
+    """Forks a child that does nothing, when it is told to, and says its id."""
+    ready()
+    sys.stdin.readline()
+    child = os.fork()
+    if child == 0:
+        while True:
+            time.sleep(1000)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+
+
 def recursive():
     def deeper(n):
         if n:

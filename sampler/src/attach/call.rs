@@ -50,7 +50,7 @@ pub(super) fn is_linker(name: &str) -> bool {
     ["ld-linux", "ld-2.", "ld.so"].iter().any(|part| name.starts_with(part))
 }
 
-// The words behind the code are filled in for each call; see `Words`. The red zone of 128 bytes below the stack pointer is the
+// The words behind the code are filled in for each call ([`Call::code`]). The red zone of 128 bytes below the stack pointer is the
 // thread's (x86-64 psABI 1.0, section 3.2.2). `xsave` wants 64 bytes of its header to be zero (Intel SDM, volume 1, 13.4.2),
 // and 64-byte alignment. The numbers of open, write and close are 2, 1 and 3 (arch/x86/entry/syscalls/syscall_64.tbl); the
 // flags of open are O_WRONLY, O_NOFOLLOW and O_CLOEXEC; 2 is RTLD_NOW.
@@ -193,19 +193,6 @@ unsafe extern "C" {
     static pronk_call_texts: u8;
 }
 
-/// The words behind the code, in its order.
-struct Words {
-    registers_size: u64,
-    errno: u64,
-    attach: u64,
-    library: u64,
-    open: u64,
-    find: u64,
-    error: u64,
-    reason: u64,
-    resume: u64,
-}
-
 /// A call that a thread is to make.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
@@ -228,19 +215,19 @@ impl Call<'_> {
     pub(super) fn code(&self) -> Vec<u8> {
         let texts = [self.session, self.library, self.reason].map(CStr::to_bytes_with_nul);
         let [session, library, _] = texts.map(|text| text.len() as u64);
-        let words = Words {
-            registers_size: registers_size(),
-            errno: self.functions.errno.address,
-            attach: self.attach.unwrap_or(0),
-            library: session,
-            open: self.functions.open.address,
-            find: self.functions.find.address,
-            error: self.functions.error.address,
-            reason: session + library,
-            resume: self.resume,
-        };
-        let Words { registers_size, errno, attach, library, open, find, error, reason, resume } = words;
-        let words = [registers_size, errno, attach, library, open, find, error, reason, resume];
+        let Functions { open, find, error, errno } = self.functions;
+        // In the order of the labels 90 to 97, and 99. The texts are found by how far they are from the first one.
+        let words = [
+            registers_size(),
+            errno.address,
+            self.attach.unwrap_or(0),
+            session,
+            open.address,
+            find.address,
+            error.address,
+            session + library,
+            self.resume,
+        ];
         // SAFETY: the symbols are labels in one piece of data, in that order.
         let code = unsafe {
             let (start, end) = (&raw const pronk_call_start, &raw const pronk_call_words);

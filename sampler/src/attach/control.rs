@@ -95,12 +95,9 @@ impl ControlPage {
         }
     }
 
-    /// How many threads did not leave, and how long the agent waited for the interpreter's lock.
-    pub(super) fn outcome(&self) -> (u32, Duration) {
-        self.control().map_or((0, Duration::ZERO), |control| {
-            let waited = Duration::from_nanos(control.lock_ns.load(Ordering::Relaxed));
-            (control.left_behind.load(Ordering::Relaxed), waited)
-        })
+    /// How many threads did not leave.
+    pub(super) fn left_behind(&self) -> u32 {
+        self.control().map_or(0, |control| control.left_behind.load(Ordering::Relaxed))
     }
 
     /// Why there can be no session, if that was said: one line.
@@ -140,6 +137,6 @@ mod tests {
         assert_eq!(page.reason().as_deref(), Some("no room"));
         OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
         page.beat();
-        assert_eq!((page.state(), page.outcome().0), (None, 0));
+        assert_eq!((page.state(), page.left_behind()), (None, 0));
     }
 }

@@ -36,6 +36,8 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 /// How long an answer is waited for, once a thread makes the call.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a thread is waited for that is still in the code of its call.
+const TAKE_AWAY_PATIENCE: Duration = Duration::from_millis(200);
 /// How long the interpreter's lock is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the agent may take to leave.
@@ -63,7 +65,6 @@ struct Made {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     target: Target,
-    files: Vec<LoadedFile>,
     control: ControlPage,
 }
 
@@ -74,10 +75,9 @@ impl Prepared {
     /// Why no agent can be in it.
     pub(crate) fn new(pid: u32, directory: &SessionDirectory) -> Result<Prepared, Error> {
         let target = Target::open(pid)?;
-        let files = loaded_files(&target);
-        check(&target, &files)?;
+        check(&target, &loaded_files(&target))?;
         let control = ControlPage::create(directory.path())?;
-        Ok(Prepared { target, files, control })
+        Ok(Prepared { target, control })
     }
 
     /// The user and the group of the process, if the user is another one than this process's.
@@ -94,10 +94,11 @@ impl Prepared {
     /// # Errors
     /// Why that cannot be; the process runs on as before.
     pub(crate) fn attach(self, directory: &SessionDirectory) -> Result<Attached, Error> {
-        let Prepared { target, files, mut control } = self;
+        let Prepared { target, mut control } = self;
         let pid = target.pid();
         let claim = target.claim(CLAIM_PATIENCE)?;
-        let made = call_agent(&target, &files, directory)?;
+        // Another session may have had the agent loaded since the process was looked at, and two of them would not know of each other.
+        let made = call_agent(&target, &loaded_files(&target), directory)?;
         let state = wait_for_answer(&target, &mut control);
         take_away(&target, &made);
         drop(claim);
@@ -121,9 +122,10 @@ impl Attached {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether the process has not ended.
-    pub(crate) fn is_alive(&self) -> bool {
-        self.target.is_alive()
+    /// Whether the process has not ended, and the agent in it is at work: it leaves by itself when it does not hear of the
+    /// profiler for a while.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.control.state() == Some(AttachState::Sampling) && self.target.is_alive()
     }
 
     /// The command that the process runs, as it says itself; empty where it says nothing.
@@ -145,7 +147,7 @@ impl Attached {
         let deadline = Instant::now() + LEAVE_PATIENCE;
         let pid = self.pid();
         while let Some(state @ (AttachState::Begun | AttachState::Sampling)) = self.control.state() {
-            if !self.is_alive() {
+            if !self.target.is_alive() {
                 return None;
             }
             if Instant::now() > deadline {
@@ -153,7 +155,7 @@ impl Attached {
             }
             self.control.wait_for_change(state, Duration::from_millis(20));
         }
-        match self.control.outcome().0 {
+        match self.control.left_behind() {
             0 => None,
             threads => Some(format!(
                 "{threads} threads of process {pid} hold back SIGURG and were not sampled to the end; some memory of \
@@ -263,14 +265,15 @@ fn is_used(place: &Place, target: &Target, stopped: &Stopped) -> bool {
 /// nobody, and the next session puts its own there.
 fn take_away(target: &Target, made: &Made) {
     let take = || {
-        for _ in 0..100 {
+        let deadline = Instant::now() + TAKE_AWAY_PATIENCE;
+        while Instant::now() < deadline {
             match Stopped::new(made.tid) {
                 Ok(thread) if made.place.is_used_by(target, &thread) => drop(thread),
                 Ok(_thread) => return made.place.clear(target),
                 Err(NotStopped::Ended) => return,
                 Err(_) => {}
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(BETWEEN_LOOKS);
         }
     };
     std::thread::scope(|scope| {

@@ -111,7 +111,6 @@ mod tests {
         let region = |start: u64, path: &str| Region {
             range: start..start + 0x1000,
             executable: true,
-            writable: false,
             offset: 0,
             inode: 1,
             path: path.into(),

@@ -1,6 +1,8 @@
 //! The ELF files that a process has mapped, and the symbols that they export.
 
 use super::Target;
+use crate::files::open_regular;
+use crate::maps::{self, MapsLine};
 use object::elf::{EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF, STT_FUNC, STT_OBJECT};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, ReadCache, SymbolFlags, SymbolSection};
@@ -9,35 +11,29 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A line of `/proc/PID/maps`, whatever its permissions.
+/// What a process has mapped, whether it is executable or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) range: Range<u64>,
     pub(crate) executable: bool,
-    pub(crate) writable: bool,
     pub(crate) offset: u64,
+    /// 0 where there is no file.
     pub(crate) inode: u64,
-    /// As the process sees it; empty where the region has none.
+    /// As the process sees it.
     pub(crate) path: PathBuf,
 }
 
 /// All that a process has mapped, by rising addresses; empty once it has ended.
 pub(crate) fn regions(target: &Target) -> Vec<Region> {
     let text = std::fs::read_to_string(target.directory().join("maps")).unwrap_or_default();
-    text.lines().filter_map(parse).collect()
-}
-
-fn parse(line: &str) -> Option<Region> {
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    let mut fields = line.splitn(6, ' ');
-    let (start, end) = fields.next()?.split_once('-')?;
-    let permissions = fields.next()?.as_bytes();
-    let offset = hex(fields.next()?)?;
-    let inode = fields.nth(1)?.parse().ok()?;
-    let path = fields.next().unwrap_or_default().trim_start().into();
-    let has = |at: usize, letter| permissions.get(at) == Some(&letter);
-    let range = hex(start)?..hex(end)?;
-    Some(Region { range, executable: has(2, b'x'), writable: has(1, b'w'), offset, inode, path })
+    let region = |(MapsLine { range, offset, file }, executable)| Region {
+        range,
+        executable,
+        offset,
+        inode: file.inode,
+        path: file.path,
+    };
+    text.lines().filter_map(maps::parse_any).map(region).collect()
 }
 
 /// A file that a process runs code of.
@@ -106,7 +102,7 @@ impl LoadedFile {
 
     /// Opens the file.
     pub(crate) fn open(&self) -> Option<File> {
-        self.places.iter().find_map(|place| open_regular(place))
+        self.places.iter().find_map(|place| open_regular(place)).map(|(file, _)| file)
     }
 
     /// Looks up symbols that the file defines; `None` for each that it does not, and for all if it is not a 64-bit ELF
@@ -156,14 +152,6 @@ impl LoadedFile {
     }
 }
 
-fn open_regular(path: &Path) -> Option<File> {
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let file = File::open(path).ok()?;
-    file.metadata().ok()?.is_file().then_some(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,23 +175,5 @@ mod tests {
         assert!(open.size > 0 && none.is_none());
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    #[test]
-    fn regions_are_read() {
-        let line = "7f00-7f10 r-xp 00002000 fd:10 77                         /lib/a b.so (deleted)";
-        let expected = Region {
-            range: 0x7f00..0x7f10,
-            executable: true,
-            writable: false,
-            offset: 0x2000,
-            inode: 77,
-            path: "/lib/a b.so (deleted)".into(),
-        };
-        assert_eq!(parse(line), Some(expected));
-        assert_eq!(parse("7f00-7f10 rw-p 00000000 00:00 0 ").unwrap().path, Path::new(""));
-        for broken in ["", "7f00", "7f00-7f10 r-xp", "7f00-zz r-xp 0 0:0 0 x", "1-2 r-xp 0 00:00"] {
-            assert_eq!(parse(broken), None, "{broken}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - `start` is called in a process that is to be sampled.
 //! - [`interpose`] finds every thread when it starts, and every fork.
+//! - `heartbeat` says whether there is still somebody who wants samples.
 //! - `members` are the threads that ran already when the session began.
 //! - `driver` brings the signals, `pace` weighs them, `handler` takes the samples.
 //! - `relink` has the calls of a program that runs already come by [`interpose`], [`program_action`] and [`writes`].
@@ -19,6 +20,7 @@ mod awaiters;
 mod driver;
 mod faults;
 mod handler;
+mod heartbeat;
 pub mod interpose;
 mod links;
 pub(crate) mod members;
@@ -44,6 +46,7 @@ use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use driver::ThreadDriver;
+pub(crate) use heartbeat::Heartbeat;
 use thread::SampledThread;
 
 /// The signal. By default it is ignored, so that one that arrives where the handler is not, as in a program that was just
@@ -125,7 +128,6 @@ pub(crate) fn begin(settings: Settings, sampled: &'static Sampled) -> Result<(),
     let Some(capture) = CAPTURE.get() else { return Ok(()) };
     RING_TOKEN.store(0, Ordering::Relaxed);
     SESSION.fetch_add(1, Ordering::Relaxed);
-    MOVING.store(0, Ordering::SeqCst);
     make_ring(capture)?;
     handler::install()?;
     interpose::follow_forks();
@@ -152,6 +154,11 @@ pub(crate) unsafe fn finish(is_unused: bool) {
 }
 
 impl Capture {
+    /// The directory for rings.
+    fn ring_directory(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.settings.ring_directory).unwrap_or_default()
+    }
+
     /// The perf event that drives threads, if one is to: its period, and whether it has the kernel's part of stacks.
     fn event(&self) -> Option<(u64, bool)> {
         let perf = Driver::from_raw(self.settings.driver) == Some(Driver::PerfEvent) && self.mode != Mode::Wall;
@@ -169,9 +176,11 @@ pub(crate) fn any() -> Option<&'static Capture> {
     CAPTURE.get().or_else(outside::capture)
 }
 
-/// Whether this process is sampled from inside, and somebody still wants that.
+/// Whether this process is sampled from inside, and somebody still wants that: nobody does whose directory for rings is gone, though
+/// the child of a fork may not have been told.
 pub(crate) fn is_on() -> bool {
-    CAPTURE.get().is_some() && ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) == 0)
+    let is_stopped = |ring: RingWriter| ring.header().stop.load(Ordering::Relaxed) != 0;
+    CAPTURE.get().is_some_and(|capture| !ring().is_some_and(is_stopped) && sys::exists(capture.ring_directory()))
 }
 
 /// Has no more samples be taken.
@@ -181,28 +190,21 @@ pub(crate) fn stop() {
     }
 }
 
-/// How long the profiler's heartbeat may stand still, in nanoseconds of CLOCK_MONOTONIC. It stands still while the profiler is
-/// stopped, too, and then samples end for good.
+/// How long the profiler's heartbeat may stand still, in nanoseconds: then samples end for good.
 const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
 
-/// The heartbeat that was seen last, and when it was seen first.
-static HEARTBEAT: AtomicU64 = AtomicU64::new(0);
-static HEARD_NS: AtomicU64 = AtomicU64::new(0);
+static HEARTBEAT: Heartbeat = Heartbeat::new();
 
 /// Whether somebody wants the samples of a ring, at a time.
 fn is_wanted(ring: &RingWriter, now_ns: u64) -> bool {
     let header = ring.header();
-    let heartbeat = header.heartbeat.load(Ordering::Relaxed);
-    let heard_ns = HEARD_NS.load(Ordering::Relaxed);
-    if heard_ns == 0 || HEARTBEAT.swap(heartbeat, Ordering::Relaxed) != heartbeat {
-        HEARD_NS.store(now_ns, Ordering::Relaxed);
-    } else if now_ns.saturating_sub(heard_ns) > LONGEST_SILENCE_NS {
+    if HEARTBEAT.silence_ns(header.heartbeat.load(Ordering::Relaxed), now_ns) > LONGEST_SILENCE_NS {
         header.stop.store(1, Ordering::Relaxed);
     }
     header.stop.load(Ordering::Relaxed) == 0
 }
 
-/// Whether threads that join are not sampled any more.
+/// Whether this process has no ring, or nobody wants samples any more.
 fn is_stopping() -> bool {
     ring().is_none_or(|ring| ring.header().stop.load(Ordering::Relaxed) != 0)
 }
@@ -222,11 +224,10 @@ fn make_ring(capture: &Capture) -> Result<(), Refused> {
         evaluator: capture.sampled.walker.evaluator,
         forked_from: RING_TOKEN.load(Ordering::Relaxed),
     };
-    let directory = CStr::from_bytes_until_nul(&capture.settings.ring_directory).unwrap_or_default();
-    let (writer, token) = ring::create(directory, capture.settings.ring_size, &identity)?;
+    let (writer, token) = ring::create(capture.ring_directory(), capture.settings.ring_size, &identity)?;
     RING_TOKEN.store(token.0, Ordering::Relaxed);
     RING_GENERATION.store(sys::fork_generation(), Ordering::Relaxed);
-    HEARD_NS.store(0, Ordering::Relaxed);
+    HEARTBEAT.forget();
     RING.store(writer.base().as_ptr(), Ordering::Release);
     Ok(())
 }

@@ -59,75 +59,75 @@ const PAGE: usize = 4096;
 /// Which files were loaded when calls were last led here (`dlpi_adds`).
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
-/// What is to be done with each word that leads to a function.
-#[derive(Clone, Copy)]
-enum Task<'a> {
-    Lead(&'a [Replacement]),
-    LeadBack(&'a [Replacement]),
-    Count,
-}
-
-struct Walk<'a> {
-    task: Task<'a>,
-    own: usize,
-    adds: u64,
-}
-
 /// Leads calls to our functions, also those of files that were loaded since.
 pub fn lead_here(replacements: &[Replacement]) {
-    let adds = walk(Task::Count);
+    let adds = how_often_files_were_loaded();
     if LOADED.swap(adds, Ordering::Relaxed) != adds {
-        walk(Task::Lead(replacements));
+        each_word(|name, word, read_only| {
+            if let Some(one) = find(replacements, name) {
+                // SAFETY: the word is one of a file that is loaded.
+                unsafe { store(word, None, one.ours, read_only) };
+            }
+        });
     }
 }
 
 /// Leads calls past our functions again.
 pub fn lead_back(replacements: &[Replacement]) {
     LOADED.store(0, Ordering::Relaxed);
-    walk(Task::LeadBack(replacements));
-}
-
-fn walk(task: Task<'_>) -> u64 {
-    let mut walk = Walk { task, own: lead_here as *const () as usize, adds: 0 };
-    // SAFETY: the callback keeps to what the linker passes.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut walk).cast()) };
-    walk.adds
-}
-
-unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, walk: *mut c_void) -> c_int {
-    // SAFETY: the linker passes valid information, and `walk` is the one above.
-    unsafe {
-        let (info, walk) = (&*info, &mut *walk.cast::<Walk<'_>>());
-        walk.adds = info.dlpi_adds;
-        if let Task::Count = walk.task {
-            return 1;
+    each_word(|name, word, read_only| {
+        if let Some(one) = find(replacements, name) {
+            // SAFETY: as above.
+            unsafe { store(word, Some(one.ours), one.real, read_only) };
         }
-        let base = info.dlpi_addr as usize;
-        let headers = core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-        let range = |header: &libc::Elf64_Phdr| {
-            let start = base.wrapping_add(header.p_vaddr as usize);
-            start..start.wrapping_add(header.p_memsz as usize)
-        };
-        let is_own = headers.iter().any(|header| header.p_type == libc::PT_LOAD && range(header).contains(&walk.own));
-        let find = |kind| headers.iter().find(|header| header.p_type == kind).map(range);
-        let (Some(dynamic), false) = (find(libc::PT_DYNAMIC), is_own) else { return 0 };
-        if let Some(tables) = Tables::read(base, dynamic.start) {
-            let read_only = find(libc::PT_GNU_RELRO).unwrap_or(0..0);
-            tables.each(|name, word| {
-                let change = |replacements: &[Replacement], back: bool| {
-                    let Some(one) = replacements.iter().find(|one| one.name == name && one.real != 0) else { return };
-                    let (from, to) = if back { (Some(one.ours), one.real) } else { (None, one.ours) };
-                    store(word, from, to, read_only.contains(&(word as usize)));
-                };
-                match walk.task {
-                    Task::Lead(replacements) => change(replacements, false),
-                    Task::LeadBack(replacements) => change(replacements, true),
-                    Task::Count => {}
-                }
-            });
+    });
+}
+
+fn find<'a>(replacements: &'a [Replacement], name: &CStr) -> Option<&'a Replacement> {
+    replacements.iter().find(|one| one.name == name && one.real != 0)
+}
+
+/// `dlpi_adds`.
+fn how_often_files_were_loaded() -> u64 {
+    unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, adds: *mut c_void) -> c_int {
+        // SAFETY: the linker passes valid information, and `adds` is the number below.
+        unsafe { *adds.cast::<u64>() = (*info).dlpi_adds };
+        1
+    }
+    let mut adds = 0_u64;
+    // SAFETY: the callback keeps to what the linker passes.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut adds).cast()) };
+    adds
+}
+
+/// Hands over each word of the files that are loaded through which they call a function: with the function's name, and whether
+/// the word is in memory that is read-only once the file is loaded. The files are held on to meanwhile, so nothing may be
+/// asked of the dynamic linker.
+fn each_word<F: FnMut(&CStr, *const AtomicUsize, bool)>(mut hand_over: F) {
+    unsafe extern "C" fn look<F: FnMut(&CStr, *const AtomicUsize, bool)>(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        hand_over: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the linker passes valid information, and `hand_over` is the one below.
+        unsafe {
+            let (info, hand_over) = (&*info, &mut *hand_over.cast::<F>());
+            let base = info.dlpi_addr as usize;
+            let headers = core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
+            let range = |header: &libc::Elf64_Phdr| {
+                let start = base.wrapping_add(header.p_vaddr as usize);
+                start..start.wrapping_add(header.p_memsz as usize)
+            };
+            let find = |kind| headers.iter().find(|header| header.p_type == kind).map(range);
+            if let Some(tables) = find(libc::PT_DYNAMIC).and_then(|dynamic| Tables::read(base, dynamic.start)) {
+                let read_only = find(libc::PT_GNU_RELRO).unwrap_or(0..0);
+                tables.each(|name, word| hand_over(name, word, read_only.contains(&(word as usize))));
+            }
         }
         0
     }
+    // SAFETY: the callback keeps to what the linker passes.
+    unsafe { libc::dl_iterate_phdr(Some(look::<F>), (&raw mut hand_over).cast()) };
 }
 
 /// Stores an address in a word, if it holds the one that it should.
@@ -236,27 +236,13 @@ mod tests {
 
     #[test]
     fn the_calls_of_loaded_files_are_found() {
-        struct Found(bool, usize);
-        unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, found: *mut c_void) -> c_int {
-            // SAFETY: the linker passes valid information, and `found` is the one below.
-            unsafe {
-                let (info, found) = (&*info, &mut *found.cast::<Found>());
-                let headers = core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-                let dynamic = headers.iter().find(|header| header.p_type == libc::PT_DYNAMIC);
-                let base = info.dlpi_addr as usize;
-                let start = dynamic.map(|dynamic| base.wrapping_add(dynamic.p_vaddr as usize));
-                if let Some(tables) = start.and_then(|start| Tables::read(base, start)) {
-                    tables.each(|name, word| {
-                        found.0 |= name == c"pthread_create" && (*word).load(Ordering::Relaxed) == found.1;
-                    });
-                }
-                0
-            }
-        }
         let real = sys::symbol(c"pthread_create").map_or(0, |symbol| symbol.as_ptr() as usize);
-        let mut found = Found(false, real);
-        // SAFETY: the callback keeps to what it is passed.
-        unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
-        assert!(found.0, "the standard library starts threads");
+        let mut found = false;
+        each_word(|name, word, _| {
+            // SAFETY: the words are those of files that are loaded.
+            let leads_to = unsafe { (*word).load(Ordering::Relaxed) };
+            found |= name == c"pthread_create" && leads_to == real;
+        });
+        assert!(found, "the standard library starts threads");
     }
 }

@@ -47,7 +47,7 @@ pub unsafe fn magnitude(memory: &impl Memory, layout: &Layout, object: u64) -> O
 ///
 /// # Safety
 /// `memory` suits the address.
-unsafe fn size_of(memory: &impl Memory, layout: &Layout, object: u64) -> Option<(u64, bool)> {
+pub unsafe fn size_of(memory: &impl Memory, layout: &Layout, object: u64) -> Option<(u64, bool)> {
     // SAFETY: as promised by the caller.
     let size = unsafe { memory.word(object.wrapping_add(16)) }?;
     Some(match layout.int {

@@ -156,6 +156,12 @@ pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Refused> 
     Ok(buffer.get(..len).unwrap_or_default())
 }
 
+/// Whether there is a file or a directory.
+pub fn exists(path: &CStr) -> bool {
+    // SAFETY: the path is zero-terminated.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
+}
+
 /// Removes a file.
 pub fn remove(path: &CStr) {
     // SAFETY: the path is zero-terminated. A file that cannot be removed is left to whoever cleans the directory.

@@ -10,11 +10,11 @@ pub mod perf_event;
 mod text;
 mod threads;
 
-pub use file::{File, FileIdentity, read, remove};
+pub use file::{File, FileIdentity, exists, read, remove};
 pub use fork::fork_generation;
 pub use maps::{each_executable_mapping, region_of};
 pub use text::{PathText, Text};
-pub use threads::{each_thread, monotonic_ms, queue_signal, sleep_ms, wait_for_change, wake_all};
+pub use threads::{each_thread, queue_signal, sleep_ms, wait_for_change, wake_all};
 
 use crate::wire::Token;
 use core::ffi::{CStr, c_void};

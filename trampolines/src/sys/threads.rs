@@ -1,6 +1,6 @@
 //! The threads of this process, and what is sent to them.
 
-use super::{process_id, time_of};
+use super::process_id;
 use core::ptr;
 
 /// Hands over the id of each thread, in the order of `/proc/self/task`: that in which they began.
@@ -89,11 +89,6 @@ pub fn wait_for_change(word: &core::sync::atomic::AtomicU32, was: u32, ms: u32) 
 pub fn wake_all(word: &core::sync::atomic::AtomicU32) {
     // SAFETY: the word is valid.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
-}
-
-/// The time of a clock that stands still while the machine sleeps: CLOCK_MONOTONIC, milliseconds.
-pub fn monotonic_ms() -> u64 {
-    time_of(libc::CLOCK_MONOTONIC) / 1_000_000
 }
 
 #[cfg(test)]

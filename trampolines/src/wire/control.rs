@@ -20,8 +20,8 @@ pub const REASON_FILE: &str = "reason";
 pub const LONGEST_REASON: usize = 1024;
 /// The function of the agent that begins a session: it is given the path of the session's directory, zero-terminated.
 pub const ATTACH_FUNCTION: &str = "pronk_attach";
-/// How long the heartbeat may stand still before the agent takes the profiler for dead, in milliseconds of its own time.
-pub const LONGEST_SILENCE_MS: u32 = 3000;
+/// How long the heartbeat may stand still before the agent takes the profiler for dead, in nanoseconds of its own time.
+pub const LONGEST_SILENCE_NS: u64 = 3_000_000_000;
 
 /// What became of a session in a process: the values of [`Control::state`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +74,12 @@ pub struct Control {
     pub state: AtomicU32,
     /// Threads that did not leave in time, since they hold signals back: what they kept stays.
     pub left_behind: AtomicU32,
-    /// How long the agent waited for the interpreter's lock, in nanoseconds.
-    pub lock_ns: AtomicU64,
 }
 
 const _: () = {
     assert!(size_of::<Control>() == 64);
     assert!(offset_of!(Control, heartbeat) == 16);
-    assert!(offset_of!(Control, lock_ns) == 32);
+    assert!(offset_of!(Control, left_behind) == 28);
 };
 
 impl Control {
@@ -94,7 +92,6 @@ impl Control {
             heartbeat: AtomicU64::new(0),
             state: AtomicU32::new(AttachState::Waiting as u32),
             left_behind: AtomicU32::new(0),
-            lock_ns: AtomicU64::new(0),
         }
     }
 }

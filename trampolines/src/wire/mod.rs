@@ -15,7 +15,7 @@ mod token;
 
 pub use control::{
     ATTACH_FUNCTION, AttachState, CONTROL_FILE, CONTROL_MAGIC, CONTROL_VERSION, Control, GO_ON, LEAVE, LONGEST_REASON,
-    LONGEST_SILENCE_MS, REASON_FILE,
+    LONGEST_SILENCE_NS, REASON_FILE,
 };
 pub use moments::{
     AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,

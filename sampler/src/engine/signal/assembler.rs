@@ -181,6 +181,12 @@ impl Assembler {
                 "{other_driver} threads of process {pid} were refused a perf event, and were driven by timers"
             ));
         }
+        if ring.is_abandoned() {
+            self.notes.push(format!(
+                "process {pid} took no more samples after a while: pronk itself was stopped, or got no processor, for \
+                 several seconds"
+            ));
+        }
         let unregistered = header.unregistered.load(Ordering::Relaxed);
         if unregistered > 0 {
             self.notes.push(format!(

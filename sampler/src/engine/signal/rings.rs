@@ -30,6 +30,9 @@ pub(in crate::engine) struct Ring {
     size: usize,
     path: PathBuf,
     reader: RingReader,
+    /// Whether samples were stopped: by this process, and by the target before that.
+    is_stopped: bool,
+    is_abandoned: bool,
 }
 
 // SAFETY: the mapping is the ring's own.
@@ -59,7 +62,7 @@ impl Ring {
         let base = map(&file, size)?;
         // SAFETY: the mapping is as large as the reader is told.
         let reader = unsafe { RingReader::new(base, capacity) };
-        let ring = Ring { base, size, path: path.to_owned(), reader };
+        let ring = Ring { base, size, path: path.to_owned(), reader, is_stopped: false, is_abandoned: false };
         let header = ring.header();
         match (header.magic == RING_MAGIC, header.version) {
             // The magic number is written last.
@@ -91,7 +94,14 @@ impl Ring {
     /// Has the target take no more samples.
     pub(in crate::engine) fn stop(&mut self) {
         self.guard();
-        self.header().stop.store(1, Ordering::Relaxed);
+        let was_stopped = self.header().stop.swap(1, Ordering::Relaxed) != 0;
+        self.is_abandoned |= was_stopped && !self.is_stopped;
+        self.is_stopped = true;
+    }
+
+    /// Whether the target took no more samples by itself, since it did not hear of the profiler.
+    pub(in crate::engine) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
     }
 
     /// Says that the profiler lives.

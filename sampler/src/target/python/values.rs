@@ -3,7 +3,7 @@
 use super::find::Python;
 use super::snapshot::{Pages, Snapshot};
 use pronk_trampolines::python::dict::Pairs;
-use pronk_trampolines::python::layout::Int;
+use pronk_trampolines::python::int;
 use pronk_trampolines::python::objects::{is_address, named_attributes};
 use std::fmt::Write;
 
@@ -179,23 +179,21 @@ impl<P: Pages> Words<'_, P> {
 
     /// Whether an int is negative, and its digits of 30 bits each, the lowest first; `None` where they are too many.
     fn digits(&self, object: u64) -> Option<(bool, Vec<u32>)> {
-        let (is_negative, count) = self.sign_and_count(object)?;
+        let (count, is_negative) = self.size_of(object)?;
         let bytes =
             self.snapshot.bytes(object.wrapping_add(DIGITS), count.checked_mul(4)?, MOST_DIGITS as usize * 4)?;
         let digit = |bytes: &[u8]| bytes.iter().rev().fold(0_u32, |digit, byte| digit << 8 | u32::from(*byte));
         Some((is_negative, bytes.chunks_exact(4).map(digit).collect()))
     }
 
-    fn sign_and_count(&self, object: u64) -> Option<(bool, u64)> {
-        let size = self.word(object.wrapping_add(SIZE))?;
-        Some(match self.python.layout.int {
-            Int::Sized => (size.cast_signed() < 0, size.cast_signed().unsigned_abs()),
-            Int::Tagged => (size & 3 == 2, size >> 3),
-        })
+    /// How many digits an int has, and whether it is negative.
+    fn size_of(&self, object: u64) -> Option<(u64, bool)> {
+        // SAFETY: a snapshot takes any address.
+        unsafe { int::size_of(&self.snapshot, self.python.layout, object) }
     }
 
     fn int(&self, object: u64) -> Option<String> {
-        let (_, count) = self.sign_and_count(object)?;
+        let (count, _) = self.size_of(object)?;
         if count > MOST_DIGITS {
             return Some(format!("<int of about {} bits>", count.saturating_mul(30)));
         }
