@@ -179,8 +179,8 @@ fn a_process_is_sampled_whatever_it_does_and_left_as_it_was() {
             let folded = place.folded("x.folded");
             let has = |of: &[String]| stack.iter().all(|name| of.iter().any(|frame| frame.contains(name)));
             let (with, all) = (folded.samples(has), folded.samples(|_| true));
-            // What starts and ends threads and processes has few frames.
-            assert!(with > 0 && with * 10 >= all * 8, "{who}: {with} of {all}: {folded:#?}");
+            // The main thread only waits for its four ("threads"); what starts and ends threads has few frames.
+            assert!(with > 0 && with * 10 >= all * 7, "{who}: {with} of {all}: {folded:#?}");
             if state == "recursive" {
                 assert!(folded.0.iter().any(|(stack, _)| stack.len() > 900), "{who}");
             }

@@ -195,8 +195,10 @@ fn call_agent(target: &Target, files: &[LoadedFile], directory: &SessionDirector
     let call = |resume| Call { session: &session, library: &library, reason: &reason, attach, functions, resume };
     let size = call(0).code().len();
     // The agent's own code has to stay as it is: the next session tells by it whether it is the same.
-    let files = files.iter().filter(|file| !is_agent(file));
-    let places = Place::find_all(target, files, size);
+    let mut hosts: Vec<_> = files.iter().filter(|file| !is_agent(file)).collect();
+    // The C library is never closed, nor is what has the interpreter.
+    hosts.sort_by_key(|file| (!call::is_c_library(file.name()), !file.name().contains("python")));
+    let places = Place::find_all(target, hosts.into_iter(), size);
     if places.is_empty() {
         return Err(Error::NoPlace(target.pid()));
     }

@@ -17,7 +17,7 @@ const STACK_LOOKED_THROUGH: u64 = 128 << 10;
 pub(super) struct Place(Range<u64>);
 
 impl Place {
-    /// All places of at least some bytes, the first ones in the files that are most likely to stay mapped.
+    /// All places of at least some bytes, one in each file that has one.
     pub(super) fn find_all<'a>(
         target: &Target,
         files: impl Iterator<Item = &'a LoadedFile>,

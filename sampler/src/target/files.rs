@@ -57,7 +57,7 @@ pub(crate) struct Symbol {
     pub(crate) size: u64,
 }
 
-/// The files that a process runs code of, in the order of their addresses.
+/// The files that a process runs code of, each once.
 pub(crate) fn loaded_files(target: &Target) -> Vec<LoadedFile> {
     let mut files: BTreeMap<(u64, PathBuf), LoadedFile> = BTreeMap::new();
     for region in regions(target).into_iter().filter(|region| region.executable && region.inode != 0) {
