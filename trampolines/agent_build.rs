@@ -46,6 +46,8 @@ pub fn build_agent(cargo: &OsStr, package: &Path, target: Option<&str>, director
     // A symbol that is nowhere defined ends the build: the panic handler refers to one (src/agent.rs).
     // And the library stays when somebody closes it: its code may be on stacks.
     command.args(["--", "-C", "link-arg=-Wl,-z,defs", "-C", "link-arg=-Wl,-z,nodelete"]);
+    // The addresses of its functions are those of its own, and not of others that have the same names and were loaded before.
+    command.args(["-C", "link-arg=-Wl,-Bsymbolic-functions"]);
     for (name, _) in env::vars_os() {
         let flags = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS");
         if name.to_str().is_some_and(|name| flags(name) || OUTER.iter().any(|outer| name.starts_with(outer))) {

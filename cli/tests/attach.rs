@@ -3,8 +3,9 @@
 mod common;
 
 use common::python::{Folded, example, fixture};
+use common::running::Running;
 use common::signal::{interpreters, on_each_version};
-use common::{PATIENCE, Place, run, text, until};
+use common::{Place, run, text, until};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use pronk_bench::accuracy::{Truth, compare};
@@ -12,107 +13,8 @@ use pronk_bench::interpreter::Interpreter;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-/// A program that runs, and has said `ready`. It is killed in the end.
-struct Running {
-    child: Child,
-    /// How many lines it has said since.
-    lines: Arc<AtomicU64>,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Running {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "{command:?}");
-        let lines = Arc::new(AtomicU64::new(0));
-        let counted = lines.clone();
-        std::thread::spawn(move || {
-            for line in stdout.lines() {
-                assert_ne!(line.unwrap_or_default(), "wrong");
-                counted.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Running { child, lines }
-    }
-
-    fn python(interpreter: &Interpreter, file: &str, arguments: &[&str]) -> Running {
-        Running::start(Command::new(&interpreter.path).arg(fixture("attach").join(file)).args(arguments))
-    }
-
-    fn in_state(interpreter: &Interpreter, state: &str) -> Running {
-        Running::python(interpreter, "states.py", &[state])
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// Waits until it has said some lines more.
-    fn goes_on(&mut self) {
-        let before = self.lines.load(Ordering::Relaxed);
-        until("the program to go on", || {
-            assert!(self.is_alive(), "it has ended");
-            (self.lines.load(Ordering::Relaxed) > before + 2).then_some(())
-        });
-    }
-
-    fn record(&self, place: &Place, options: &[&str]) -> Command {
-        let pid = self.pid().to_string();
-        place.pronk(["record", "-o", "x.folded", "--pid", &pid].iter().chain(options))
-    }
-
-    /// What can be seen of it from outside that a session might leave.
-    fn traces(&self) -> Traces {
-        let file = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).unwrap();
-        let status = file("status");
-        let handled = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
-        // The C library's own two, which it handles from the first thread on that it makes (nptl(7)).
-        let handled = u64::from_str_radix(handled, 16).unwrap() & !(0b11 << 31);
-        let ours =
-            |line: &&str| [".ring", "/control", "pronk-stubs", "pronk-hook"].iter().any(|name| line.contains(name));
-        let maps = file("maps");
-        Traces {
-            handled,
-            timers: file("timers").lines().count(),
-            mapped: maps.lines().filter(ours).map(str::to_owned).collect(),
-            libraries: maps.lines().filter(|line| line.contains("/libpronk.so") && line.contains(" r-xp ")).count(),
-            agent: threads(self.pid()).iter().any(|name| name == "pronk-agent"),
-            tracer: status.lines().any(|line| line.starts_with("TracerPid") && !line.ends_with("\t0")),
-        }
-    }
-
-    /// Waits until nothing of a session is left but the library.
-    fn assert_left_as(&self, before: &Traces) {
-        let expected = Traces { libraries: 1, ..before.clone() };
-        let start = Instant::now();
-        loop {
-            let now = self.traces();
-            if now == expected {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "{now:#?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// A process group, which is killed in the end.
 struct Group(u32);
@@ -121,21 +23,6 @@ impl Drop for Group {
     fn drop(&mut self) {
         let _ = killpg(Pid::from_raw(self.0 as i32), Signal::SIGKILL);
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Traces {
-    handled: u64,
-    timers: usize,
-    mapped: Vec<String>,
-    libraries: usize,
-    agent: bool,
-    tracer: bool,
-}
-
-fn threads(pid: u32) -> Vec<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(|task| Some(std::fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned())).collect()
 }
 
 fn succeeded(output: &Output, who: &dyn std::fmt::Display) -> String {
@@ -153,7 +40,7 @@ fn rounds(variable: &str, few: u32) -> u32 {
 #[test]
 fn a_process_is_sampled_whatever_it_does_and_left_as_it_was() {
     // With what has to be on the stacks, from the first sample on, though it ran before.
-    let states: [(&str, &[&str]); 11] = [
+    let states: [(&str, &[&str]); 12] = [
         ("sleeping", &["<module>", "sleeping"]),
         ("reading", &["<module>", "reading"]),
         ("burning", &["<module>", "burning", "burn"]),
@@ -163,6 +50,7 @@ fn a_process_is_sampled_whatever_it_does_and_left_as_it_was() {
         ("tasks", &["<module>", "tasks"]),
         ("locked", &["<module>", "locked"]),
         ("keeping_the_lock", &["<module>", "keeping_the_lock"]),
+        ("loading", &["<module>", "loading"]),
         ("forking", &["<module>", "forking"]),
         ("recursive", &["<module>", "recursive", "deeper"]),
     ];
@@ -235,7 +123,7 @@ fn threads_that_start_and_end_meanwhile_are_sampled() {
 fn sessions_come_and_go_and_nothing_grows() {
     let sessions = rounds("PRONK_TEST_SESSIONS", 12);
     on_each_version(|interpreter| {
-        let mut running = Running::python(interpreter, "server.py", &[]);
+        let mut running = Running::python(interpreter, "attach/server.py", &[]);
         let place = Place::new();
         let before = running.traces();
         let mut sizes = Vec::new();
@@ -257,7 +145,7 @@ fn sessions_come_and_go_and_nothing_grows() {
 fn a_profiler_that_is_killed_leaves_the_program_as_it_was() {
     let kills = rounds("PRONK_TEST_KILLS", 12);
     on_each_version(|interpreter| {
-        let mut running = Running::python(interpreter, "server.py", &[]);
+        let mut running = Running::python(interpreter, "attach/server.py", &[]);
         let place = Place::new();
         // What a whole session leaves.
         let before = running.traces();
@@ -282,7 +170,7 @@ fn a_profiler_that_is_killed_leaves_the_program_as_it_was() {
 #[test]
 fn several_profilers_at_once_are_told_so() {
     on_each_version(|interpreter| {
-        let mut running = Running::python(interpreter, "server.py", &[]);
+        let mut running = Running::python(interpreter, "attach/server.py", &[]);
         let place = Place::new();
         let before = running.traces();
         for _ in 0..3 {

@@ -4,6 +4,7 @@ use crate::error::Error;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
+use pronk_trampolines::wire::LIBRARY_FILE;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -18,7 +19,6 @@ const PREFIX: &str = "pronk-";
 /// How many random characters follow the prefix.
 const RANDOM: usize = 6;
 const LOCK: &str = "lock";
-pub(crate) const LIBRARY: &str = "libpronk.so";
 /// Where POSIX shared memory is on Linux (shm_overview(7)).
 const SHARED_MEMORY: &str = "/dev/shm";
 
@@ -133,7 +133,7 @@ impl SessionDirectory {
 
     /// The agent's library.
     pub fn library(&self) -> PathBuf {
-        self.path().join(LIBRARY)
+        self.path().join(LIBRARY_FILE)
     }
 }
 
@@ -208,7 +208,8 @@ fn make(root: &Arc<Root>, inside: &Path, agent: Option<&[u8]>) -> Result<Session
     }
     if let Some(agent) = agent {
         // What is executed must not be writable, not even by accident.
-        let library = OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY));
+        let library =
+            OpenOptions::new().write(true).create_new(true).mode(0o500).open(directory.path().join(LIBRARY_FILE));
         library.and_then(|mut file| file.write_all(agent)).map_err(text)?;
     }
     let inside = inside.join(directory.path().file_name().unwrap_or_default());

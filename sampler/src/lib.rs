@@ -18,6 +18,7 @@
 //!     label_variables: Vec::new(),
 //!     label_arguments: Vec::new(),
 //!     label_spans: false,
+//!     children: true,
 //!     streams: Default::default(),
 //! };
 //! let mut session = Session::start(request, SessionDirectory::create(b"")?)?;

@@ -53,7 +53,7 @@ pub fn probe() -> Permissions {
     let attempt = |event, kernel| {
         let sampling = Sampling { event, kernel };
         // A process may sample itself exactly if it may sample its child (perf_event_open(2), "pid and cpu").
-        let request = Request { pid: 0, frequency: 1, sampling, stack: 4096, watermark: 0 };
+        let request = Request { pid: 0, children: true, frequency: 1, sampling, stack: 4096, watermark: 0 };
         request.open(*cpus.first().unwrap_or(&0)).map(drop)
     };
     Permissions {

@@ -15,7 +15,7 @@ use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
 use crate::subject::{State, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pronk_trampolines::wire::{Mode, SESSION_ENV};
+use pronk_trampolines::wire::{Followed, Mode, SESSION_ENV};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -46,6 +46,8 @@ pub struct Request {
     pub label_arguments: Vec<LabelArgument>,
     /// Whether the current span of OpenTelemetry is a label of samples; needs the signal engine.
     pub label_spans: bool,
+    /// Whether processes that the first one starts are sampled as well. What the first one executes itself always is.
+    pub children: bool,
     /// Where the command reads and writes.
     pub streams: Streams,
 }
@@ -99,6 +101,7 @@ impl Session {
         }
         let signals = Signals::catch()?;
         let mut child = Child::fork(&request.command, &environment, &request.streams, &signals)?;
+        plan.write_settings(&request, followed(&request, child.pid().unsigned_abs()), &directory)?;
         let engine = plan.start(child.pid(), None)?;
         let started = (now(), SystemTime::now());
         child.release()?;
@@ -122,6 +125,7 @@ impl Session {
         let plan = Plan::of(&request, &directory)?;
         let signals = Signals::catch()?;
         let prepared = Prepared::new(pid, &directory)?;
+        plan.write_settings(&request, followed(&request, prepared.own_pid()?), &directory)?;
         // Another user's process has to find what is there for it.
         let owner = prepared.foreign_owner()?;
         if let Some(owner) = owner {
@@ -282,6 +286,11 @@ impl Session {
         }
         recording
     }
+}
+
+/// Which processes a request has take part, where the first one has an id.
+fn followed(request: &Request, first: u32) -> Followed {
+    if request.children { Followed::ALL } else { Followed::only(first) }
 }
 
 /// Waits until one of the files can be read, but no longer than what is left, nor than the longest time.

@@ -2,6 +2,8 @@
 
 use crate::attach;
 use crate::capture::{self, Main, interpose, program_action, writes};
+use crate::execute::{self, Texts};
+use crate::functions::session_of_environment;
 use crate::python;
 use core::ffi::{CStr, c_char, c_int, c_void};
 
@@ -12,7 +14,12 @@ static ON_LOAD: extern "C" fn() = on_load;
 
 extern "C" fn on_load() {
     writes::prepare();
-    python::start();
+    let Some(session) = session_of_environment() else { return };
+    let settings = capture::settings_of(&session);
+    if let Some(settings) = &settings {
+        execute::begin(&session, settings);
+    }
+    python::start(session, settings);
 }
 
 /// Runs when the program ends by `exit`, or by returning from `main`.
@@ -24,49 +31,52 @@ extern "C" fn on_exit() {
     capture::end();
 }
 
-/// [`interpose::pthread_create`], in front of the C library's.
-///
-/// # Safety
-/// As for pthread_create(3).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_create(
-    thread: *mut libc::pthread_t,
-    attributes: *const libc::pthread_attr_t,
-    main: Main,
-    argument: *mut c_void,
-) -> c_int {
-    // SAFETY: as promised by the caller.
-    unsafe { interpose::pthread_create(thread, attributes, main, argument) }
+/// Functions that stand before the C library's of the same names: the dynamic linker leads the program's calls here.
+macro_rules! stand_before {
+    ($($module:ident::$name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
+        #[doc = concat!("[`", stringify!($module), "::", stringify!($name), "`], in front of the C library's.")]
+        ///
+        /// # Safety
+        /// As for that.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            // SAFETY: as promised by the caller.
+            unsafe { $module::$name($($argument),*) }
+        }
+    )*};
 }
 
-/// [`program_action::sigaction`], in front of the C library's.
-///
-/// # Safety
-/// As for sigaction(2).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int {
-    // SAFETY: as promised by the caller.
-    unsafe { program_action::sigaction(signal, new, old) }
-}
-
-/// [`program_action::signal`], in front of the C library's.
-///
-/// # Safety
-/// As for signal(2).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t {
-    // SAFETY: as promised by the caller.
-    unsafe { program_action::signal(signal, handler) }
-}
-
-/// [`writes::write`], in front of the C library's.
-///
-/// # Safety
-/// As for write(2).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
-    // SAFETY: as promised by the caller.
-    unsafe { writes::write(file, bytes, size) }
+stand_before! {
+    interpose::pthread_create(
+        thread: *mut libc::pthread_t,
+        attributes: *const libc::pthread_attr_t,
+        main: Main,
+        argument: *mut c_void
+    ) -> c_int;
+    program_action::sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int;
+    program_action::signal(signal: c_int, handler: libc::sighandler_t) -> libc::sighandler_t;
+    writes::write(file: c_int, bytes: *const c_void, size: usize) -> isize;
+    execute::execve(path: *const c_char, arguments: Texts, given: Texts) -> c_int;
+    execute::execv(path: *const c_char, arguments: Texts) -> c_int;
+    execute::execvpe(file: *const c_char, arguments: Texts, given: Texts) -> c_int;
+    execute::execvp(file: *const c_char, arguments: Texts) -> c_int;
+    execute::fexecve(file: c_int, arguments: Texts, given: Texts) -> c_int;
+    execute::posix_spawn(
+        pid: *mut libc::pid_t,
+        path: *const c_char,
+        actions: *const libc::posix_spawn_file_actions_t,
+        attributes: *const libc::posix_spawnattr_t,
+        arguments: Texts,
+        given: Texts
+    ) -> c_int;
+    execute::posix_spawnp(
+        pid: *mut libc::pid_t,
+        file: *const c_char,
+        actions: *const libc::posix_spawn_file_actions_t,
+        attributes: *const libc::posix_spawnattr_t,
+        arguments: Texts,
+        given: Texts
+    ) -> c_int;
 }
 
 /// [`attach::begin`]: what a profiler has a thread of a running process call.

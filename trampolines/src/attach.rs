@@ -11,6 +11,7 @@
 use crate::capture::members::Members;
 use crate::capture::relink::{self, Replacement};
 use crate::capture::{self, Heartbeat, interpose, program_action, writes};
+use crate::execute;
 use crate::python;
 use crate::sys::{self, File, KeepErrno, PathText, Refused, Text};
 use crate::wire::{
@@ -127,8 +128,15 @@ fn start_thread() -> Result<(), Refused> {
 }
 
 /// The functions that calls are led to: the same that stand before the C library's where the agent is loaded first.
-fn replacements() -> [Replacement; 4] {
+fn replacements() -> [Replacement; 11] {
     [
+        Replacement::new(c"execve", execute::execve as *const () as usize),
+        Replacement::new(c"execv", execute::execv as *const () as usize),
+        Replacement::new(c"execvpe", execute::execvpe as *const () as usize),
+        Replacement::new(c"execvp", execute::execvp as *const () as usize),
+        Replacement::new(c"fexecve", execute::fexecve as *const () as usize),
+        Replacement::new(c"posix_spawn", execute::posix_spawn as *const () as usize),
+        Replacement::new(c"posix_spawnp", execute::posix_spawnp as *const () as usize),
         Replacement::new(c"pthread_create", interpose::pthread_create as *const () as usize),
         Replacement::new(c"sigaction", program_action::sigaction as *const () as usize),
         Replacement::new(c"signal", program_action::signal as *const () as usize),
@@ -162,7 +170,11 @@ impl Session {
             return self.refuse(&reason);
         }
         match Members::new() {
-            Ok(members) => self.sample(members),
+            Ok(members) => {
+                execute::begin(&self.directory, &settings);
+                self.sample(members);
+                execute::end();
+            }
             Err(refused) => self.refuse(&refused),
         }
         let is_unused = self.control().left_behind.load(Ordering::Relaxed) == 0 && capture::is_still();

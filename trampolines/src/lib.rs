@@ -8,6 +8,7 @@
 //! - [`context`]: labels, and the frames that they belong to; what programs in Rust say themselves of for whom they work.
 //! - [`wire`]: the format of what is shared.
 //! - [`attach`]: a session that begins while the process runs.
+//! - [`execute`]: programs that the process executes belong to the session as well.
 //! - [`ring`]: how samples go from a signal handler in the process to the profiler.
 //! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 //!
@@ -26,6 +27,7 @@ mod agent;
 pub mod attach;
 pub mod capture;
 pub mod context;
+pub mod execute;
 pub mod functions;
 mod lock;
 pub mod python;

@@ -5,7 +5,7 @@ mod common;
 
 use pronk_bench::interpreter::interpreters_for_tests;
 use pronk_trampolines::wire::{
-    ARGUMENTS_SIZE, DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
+    ARGUMENTS_SIZE, DIRECTORY_SIZE, Driver, Followed, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
     VARIABLES_SIZE,
 };
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
         await_chains: 1,
         ring_directory,
         spans: 0,
-        reserved: 0,
+        followed: Followed::ALL,
         variables: [0; VARIABLES_SIZE],
         arguments: [0; ARGUMENTS_SIZE],
     };

@@ -46,6 +46,10 @@ pub struct Sampling {
     #[arg(long)]
     pub label_otel: bool,
 
+    /// Sample the command's first process only, or the process of --pid, and none that it starts
+    #[arg(long)]
+    pub no_follow: bool,
+
     /// Attach to this process, which runs already
     #[arg(short, long, value_name = "PID", conflicts_with = "command", value_parser = pid)]
     pub pid: Option<u32>,

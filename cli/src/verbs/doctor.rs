@@ -198,6 +198,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             label_variables: Vec::new(),
             label_arguments: Vec::new(),
             label_spans: false,
+            children: true,
             streams: Default::default(),
         };
         let mut session = Session::start(request, SessionDirectory::create(agent::LIBRARY)?)?;

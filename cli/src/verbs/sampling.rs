@@ -27,6 +27,7 @@ pub fn request(sampling: &Sampling) -> Result<Request> {
         label_variables: sampling.label_var.clone(),
         label_arguments: sampling.label_arg.clone(),
         label_spans: sampling.label_otel,
+        children: !sampling.no_follow,
         await_chains: false,
         duration: None,
         stubs: match sampling.stubs {

@@ -108,6 +108,18 @@ def short_threads():
         thread.join()
 
 
+def loading():
+    """Loads and closes a library all the time: the dynamic linker is nearly always at it."""
+    import _ctypes
+    import _decimal
+
+    library = getattr(_decimal, "__file__", None) or "libm.so.6"
+    ready()
+    while True:
+        for name in (library, "libresolv.so.2"):
+            _ctypes.dlclose(_ctypes.dlopen(name, os.RTLD_NOW))
+
+
 def forking():
     """Forks one child after the other."""
     ready()

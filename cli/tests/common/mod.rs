@@ -4,6 +4,7 @@
 
 pub mod python;
 pub mod reading;
+pub mod running;
 pub mod signal;
 pub mod tmux;
 
@@ -83,11 +84,12 @@ impl Place {
 }
 
 /// Lets the test's children be interrupted, as programs that are started from a terminal are: a shell without job
-/// control starts what is in the background with SIGINT and SIGQUIT ignored (POSIX, "Asynchronous Lists").
+/// control starts what is in the background with SIGINT and SIGQUIT ignored (POSIX, "Asynchronous Lists"), and nohup(1) does so
+/// with SIGHUP.
 fn heed_interrupts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for signal in [libc::SIGINT, libc::SIGQUIT] {
+        for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
             // SAFETY: the default action is set; the test itself has no handlers.
             unsafe { libc::signal(signal, libc::SIG_DFL) };
         }

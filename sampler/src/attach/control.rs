@@ -11,7 +11,7 @@ use pronk_trampolines::wire::{AttachState, CONTROL_FILE, Control, LEAVE, LONGEST
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
@@ -77,6 +77,11 @@ impl ControlPage {
         let word = control.state.as_ptr();
         // SAFETY: the word is valid, and so is the time (futex(2)).
         unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAIT, was as u32, &raw const timeout) };
+    }
+
+    /// The inode of the page's file.
+    pub(super) fn inode(&self) -> Option<u64> {
+        self.file.metadata().ok().map(|metadata| metadata.ino())
     }
 
     /// Says that the profiler lives.

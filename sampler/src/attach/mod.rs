@@ -10,7 +10,7 @@ mod control;
 mod place;
 mod safe_point;
 
-use crate::directory::{LIBRARY, SessionDirectory};
+use crate::directory::SessionDirectory;
 use crate::error::Error;
 use crate::launch::pidfd_open;
 use crate::target::Target;
@@ -19,7 +19,7 @@ use crate::target::stop::{NotStopped, Stopped};
 use call::{Call, Functions};
 use control::ControlPage;
 use place::Place;
-use pronk_trampolines::wire::{ATTACH_FUNCTION, AttachState, REASON_FILE};
+use pronk_trampolines::wire::{ATTACH_FUNCTION, AttachState, LIBRARY_FILE, REASON_FILE};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -78,6 +78,14 @@ impl Prepared {
         check(&target, &loaded_files(&target))?;
         let control = ControlPage::create(directory.path())?;
         Ok(Prepared { target, control })
+    }
+
+    /// The process's id, as it sees that itself.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub(crate) fn own_pid(&self) -> Result<u32, Error> {
+        Ok(self.target.status()?.own_pid.unwrap_or(self.target.pid()))
     }
 
     /// The user and the group of the process, if the user is another one than this process's.
@@ -141,6 +149,12 @@ impl Attached {
         self.control.beat();
     }
 
+    /// Whether the agent that was given to the process is in it: it is not when the process has executed another program.
+    fn is_there(&self) -> bool {
+        let inode = self.control.inode();
+        regions(&self.target).iter().any(|region| Some(region.inode) == inode)
+    }
+
     /// Has the agent leave, and waits until it has. Returns what it could not take back, in words.
     pub(crate) fn leave(self) -> Option<String> {
         self.control.tell_to_leave();
@@ -149,6 +163,9 @@ impl Attached {
         while let Some(state @ (AttachState::Begun | AttachState::Sampling)) = self.control.state() {
             if !self.target.is_alive() {
                 return None;
+            }
+            if !self.is_there() {
+                break;
             }
             if Instant::now() > deadline {
                 return Some(format!("process {pid} has not let pronk's agent go yet; it will, when it can"));
@@ -339,7 +356,7 @@ fn loaded_agent(target: &Target, files: &[LoadedFile], library: &Path) -> Result
 
 /// Whether a file that is mapped is an agent, by its name.
 fn is_agent(file: &LoadedFile) -> bool {
-    file.name().strip_suffix(" (deleted)").unwrap_or(file.name()) == LIBRARY
+    file.name().strip_suffix(" (deleted)").unwrap_or(file.name()) == LIBRARY_FILE
 }
 
 /// Whether the code of a file that is mapped is that of another file.

@@ -9,7 +9,7 @@ use crate::label_variable;
 use crate::limits;
 use crate::session::{EngineChoice, Request};
 use pronk_trampolines::wire::{
-    DIRECTORY_SIZE, Driver, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting,
+    DIRECTORY_SIZE, Driver, Followed, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting,
 };
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -28,6 +28,7 @@ const RING_OF_MOMENTS: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Plan {
     frequency: u32,
+    children: bool,
     stubs: bool,
     way: Way,
 }
@@ -70,12 +71,12 @@ impl Rings {
 }
 
 impl Plan {
-    /// What is possible of what is asked for. Writes the settings for the agents.
+    /// What is possible of what is asked for.
     ///
     /// # Errors
     /// When the request cannot be met.
     pub(crate) fn of(request: &Request, directory: &SessionDirectory) -> Result<Plan, Error> {
-        let Request { frequency, .. } = *request;
+        let Request { frequency, children, .. } = *request;
         match request.engine {
             EngineChoice::Perf => {
                 if request.mode != Mode::Cpu {
@@ -96,19 +97,65 @@ impl Plan {
                 check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
                 let stubs = request.stubs.unwrap_or(true);
                 let rings = stubs.then(|| Rings::make(directory));
-                if let Some(rings) = &rings {
-                    let asked =
-                        Asked { driver: Driver::Outside, stubs: StubsSetting::Full, ring_size: RING_OF_MOMENTS };
-                    write_settings(request, asked, rings, directory)?;
-                }
-                Ok(Plan { frequency, stubs, way: Way::Perf(rings) })
+                Ok(Plan { frequency, children, stubs, way: Way::Perf(rings) })
             }
             EngineChoice::Auto | EngineChoice::Signal => {
                 let stubs = request.stubs.unwrap_or(false);
                 let signal = Signal::plan(request, directory)?;
-                Ok(Plan { frequency, stubs, way: Way::Signal(signal) })
+                Ok(Plan { frequency, children, stubs, way: Way::Signal(signal) })
             }
         }
+    }
+
+    /// Writes the settings for the agents.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or what is asked for has no room in it.
+    pub(crate) fn write_settings(
+        &self,
+        request: &Request,
+        followed: Followed,
+        directory: &SessionDirectory,
+    ) -> Result<(), Error> {
+        let stubs = match request.stubs {
+            _ if matches!(self.way, Way::Perf(_)) => StubsSetting::Full,
+            None => StubsSetting::Auto,
+            Some(true) => StubsSetting::Full,
+            Some(false) => StubsSetting::Off,
+        };
+        let (driver, ring_size, rings) = match &self.way {
+            Way::Perf(None) => return Ok(()),
+            Way::Perf(Some(rings)) => (Driver::Outside, RING_OF_MOMENTS, rings),
+            Way::Signal(signal) => {
+                let second = u64::from(self.frequency).saturating_mul(SAMPLE_SIZE).next_power_of_two();
+                (signal.driver, second.clamp(*RING_SIZES.start(), *RING_SIZES.end()), &signal.rings)
+            }
+        };
+        let mut ring_directory = [0; DIRECTORY_SIZE];
+        let path = rings.inside.as_os_str().as_bytes();
+        // One zero has to follow.
+        match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
+            Some(place) => place.copy_from_slice(path),
+            None => return Err(Error::DirectoryTooLong(rings.inside.clone())),
+        }
+        let settings = Settings {
+            magic: SETTINGS_MAGIC,
+            version: SETTINGS_VERSION,
+            mode: request.mode as u32,
+            period_ns: 1_000_000_000 / u64::from(request.frequency.max(1)),
+            ring_size,
+            driver: driver as u32,
+            kernel: request.kernel.into(),
+            stubs: stubs as u32,
+            await_chains: request.await_chains.into(),
+            spans: request.label_spans.into(),
+            followed,
+            ring_directory,
+            variables: label_variable::to_settings(&request.label_variables)?,
+            arguments: label_argument::to_settings(&request.label_arguments)?,
+        };
+        let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
+        written.map_err(Error::system("write"))
     }
 
     /// Whether the agent has to be in the program.
@@ -142,7 +189,7 @@ impl Plan {
         Ok(match &self.way {
             Way::Perf(rings) => {
                 let rings = rings.as_ref().map(|rings| rings.path.clone());
-                Engine::Perf(perf::Engine::start(pid, self.frequency, rings)?)
+                Engine::Perf(perf::Engine::start(pid, self.children, self.frequency, rings)?)
             }
             Way::Signal(signal) => {
                 let Signal { rings, mode, sources, .. } = signal;
@@ -172,52 +219,8 @@ impl Signal {
             (_, Err(source)) => (Driver::Timer, perf::events::why_refused(&source)),
         };
         let rings = Rings::make(directory);
-        let signal = Signal { mode: request.mode, driver, reason, rings, sources: signal::Sources::of(request) };
-        let stubs = match request.stubs {
-            None => StubsSetting::Auto,
-            Some(true) => StubsSetting::Full,
-            Some(false) => StubsSetting::Off,
-        };
-        let second = u64::from(frequency).saturating_mul(SAMPLE_SIZE).next_power_of_two();
-        let asked = Asked { driver, stubs, ring_size: second.clamp(*RING_SIZES.start(), *RING_SIZES.end()) };
-        write_settings(request, asked, &signal.rings, directory)?;
-        Ok(signal)
+        Ok(Signal { mode: request.mode, driver, reason, rings, sources: signal::Sources::of(request) })
     }
-}
-
-/// What agents are asked for beside what the user does.
-struct Asked {
-    driver: Driver,
-    stubs: StubsSetting,
-    ring_size: u64,
-}
-
-fn write_settings(request: &Request, asked: Asked, rings: &Rings, directory: &SessionDirectory) -> Result<(), Error> {
-    let mut ring_directory = [0; DIRECTORY_SIZE];
-    let path = rings.inside.as_os_str().as_bytes();
-    // One zero has to follow.
-    match ring_directory.get_mut(..path.len()).filter(|_| path.len() < DIRECTORY_SIZE) {
-        Some(place) => place.copy_from_slice(path),
-        None => return Err(Error::DirectoryTooLong(rings.inside.clone())),
-    }
-    let settings = Settings {
-        magic: SETTINGS_MAGIC,
-        version: SETTINGS_VERSION,
-        mode: request.mode as u32,
-        period_ns: 1_000_000_000 / u64::from(request.frequency.max(1)),
-        ring_size: asked.ring_size,
-        driver: asked.driver as u32,
-        kernel: request.kernel.into(),
-        stubs: asked.stubs as u32,
-        await_chains: request.await_chains.into(),
-        spans: request.label_spans.into(),
-        reserved: 0,
-        ring_directory,
-        variables: label_variable::to_settings(&request.label_variables)?,
-        arguments: label_argument::to_settings(&request.label_arguments)?,
-    };
-    let written = std::fs::write(directory.path().join(SETTINGS_FILE), settings.to_bytes());
-    written.map_err(Error::system("write"))
 }
 
 impl fmt::Display for Plan {
@@ -273,6 +276,7 @@ mod tests {
             label_variables: Vec::new(),
             label_arguments: Vec::new(),
             label_spans: false,
+            children: true,
             streams: Streams::default(),
         };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
@@ -293,6 +297,12 @@ mod tests {
         let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
         assert!(plan.agent() && !plan.stubs());
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");
+        let written = plan.write_settings(
+            &request(EngineChoice::Auto, 99, Mode::Wall, false, None),
+            Followed::only(7),
+            &directory,
+        );
+        written.unwrap();
         let settings = std::fs::read(directory.path().join(SETTINGS_FILE)).unwrap();
         let settings = Settings::from_bytes(&settings).unwrap();
         assert_eq!((settings.period_ns, settings.await_chains), (1_000_000_000 / 99, 1));

@@ -118,6 +118,8 @@ impl Target {
 pub(crate) struct Status {
     /// The letter of its state, such as `S`; `T` is stopped, `Z` is ended.
     pub(crate) state: char,
+    /// Its id in the innermost pid namespace that it is in: as it sees itself.
+    pub(crate) own_pid: Option<u32>,
     /// The process that a thread belongs to.
     thread_group: Option<u32>,
     /// The process that traces it, if one does.
@@ -144,6 +146,7 @@ impl Status {
         let effective = |name: &str| field(name)?.split_ascii_whitespace().nth(1)?.parse::<u32>().ok();
         Status {
             state: field("State:").and_then(|state| state.chars().next()).unwrap_or('?'),
+            own_pid: field("NSpid:").and_then(|all| all.split_ascii_whitespace().last()?.parse().ok()),
             thread_group: number("Tgid:"),
             tracer: number("TracerPid:").filter(|tracer| *tracer != 0).map(process_of),
             handled: field("SigCgt:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0),
@@ -212,9 +215,15 @@ mod tests {
 
     #[test]
     fn a_status_is_read() {
-        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nTracerPid:\t4294967295\nSigCgt:\t0000000000000003\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
-        let expected =
-            Status { handled: 3, state: 't', thread_group: Some(7), tracer: Some(u32::MAX), owner: Some((2, 6)) };
+        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nNSpid:\t7\t3\nTracerPid:\t4294967295\nSigCgt:\t0000000000000003\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        let expected = Status {
+            own_pid: Some(3),
+            handled: 3,
+            state: 't',
+            thread_group: Some(7),
+            tracer: Some(u32::MAX),
+            owner: Some((2, 6)),
+        };
         assert!(expected.handles(2) && !expected.handles(3));
         assert_eq!(Status::parse(text), expected);
         assert_eq!(Status::parse("").state, '?');

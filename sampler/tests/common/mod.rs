@@ -77,6 +77,7 @@ pub fn request(command: Vec<OsString>) -> Request {
         label_variables: Vec::new(),
         label_arguments: Vec::new(),
         label_spans: false,
+        children: true,
         streams: Default::default(),
     }
 }

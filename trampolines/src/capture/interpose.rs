@@ -6,7 +6,7 @@
 use super::thread::{Main, SampledThread};
 use super::{CAPTURE, after_fork, begin_thread, end_thread};
 use crate::lock::Once;
-use crate::sys;
+use crate::sys::{self, Next, loader};
 use core::ffi::{c_int, c_void};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 type PthreadCreate =
     unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Main, *mut c_void) -> c_int;
 
-fn real() -> Option<PthreadCreate> {
-    static REAL: Once<Option<PthreadCreate>> = Once::new();
-    // SAFETY: the symbol is the function of that type.
-    *REAL.get_or(|| sys::next_symbol(c"pthread_create").map(|symbol| unsafe { core::mem::transmute(symbol) }))
-}
+/// The C library's `pthread_create`.
+// SAFETY: it is of that type (pthread_create(3)).
+static PTHREAD_CREATE: Next<PthreadCreate> = unsafe { Next::new(c"pthread_create") };
 
 /// Stands for `pthread_create(3)`.
 ///
@@ -30,7 +28,7 @@ pub unsafe extern "C" fn pthread_create(
     main: Main,
     argument: *mut c_void,
 ) -> c_int {
-    let Some(real) = real() else { return libc::EAGAIN };
+    let Some(real) = PTHREAD_CREATE.get() else { return libc::EAGAIN };
     let sampled = CAPTURE.get().and_then(|_| SampledThread::allocate(Some((main, argument))).ok());
     // SAFETY: as promised by the caller; what is passed in place of the argument lives until the thread has ended.
     unsafe {
@@ -52,7 +50,7 @@ pub unsafe fn create_unsampled(
     attributes: *const libc::pthread_attr_t,
     main: Main,
 ) -> c_int {
-    match real() {
+    match PTHREAD_CREATE.get() {
         // SAFETY: as promised by the caller.
         Some(real) => unsafe { real(thread, attributes, main, core::ptr::null_mut()) },
         None => libc::EAGAIN,
@@ -110,8 +108,15 @@ pub fn follow_forks() {
     if FOLLOWED.swap(true, Ordering::Relaxed) {
         return;
     }
+    unsafe extern "C" fn prepare() {
+        loader::before_fork();
+    }
+    unsafe extern "C" fn parent() {
+        loader::after_fork_in_parent();
+    }
     unsafe extern "C" fn child() {
         let _errno = sys::KeepErrno::new();
+        loader::after_fork_in_child();
         after_fork();
     }
     unsafe extern "C" {
@@ -121,6 +126,6 @@ pub fn follow_forks() {
             child: Option<unsafe extern "C" fn()>,
         ) -> c_int;
     }
-    // SAFETY: the function stays, as the library is never unloaded.
-    unsafe { pthread_atfork(None, None, Some(child)) };
+    // SAFETY: the functions stay, as the library is never unloaded.
+    unsafe { pthread_atfork(Some(prepare), Some(parent), Some(child)) };
 }

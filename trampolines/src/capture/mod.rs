@@ -183,6 +183,11 @@ pub(crate) fn is_on() -> bool {
     CAPTURE.get().is_some_and(|capture| !ring().is_some_and(is_stopped) && sys::exists(capture.ring_directory()))
 }
 
+/// Whether somebody may want what this process does: nothing is known of those that are not sampled from inside.
+pub(crate) fn may_be_on() -> bool {
+    CAPTURE.get().is_none() || is_on()
+}
+
 /// Has no more samples be taken.
 pub(crate) fn stop() {
     if let Some(ring) = ring() {
@@ -299,6 +304,9 @@ pub(crate) fn after_fork() {
     sampled.awaiters.forget();
     sampled.sequence = 0;
     sampled.retakes = 0;
+    if !capture.settings.followed.includes(sys::process_id()) {
+        return;
+    }
     let Ok(driver) = capture.create_driver() else { return };
     sampled.driver = Some(driver);
     sampled.start_pace(capture);

@@ -9,8 +9,7 @@
 
 use super::SIGNAL;
 use super::faults::FAULTS;
-use crate::lock::Once;
-use crate::sys::{self, KeepErrno};
+use crate::sys::{self, KeepErrno, Next};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -71,11 +70,8 @@ impl Action {
 }
 
 /// The C library's `sigaction`.
-fn real() -> Option<Sigaction> {
-    static REAL: Once<Option<Sigaction>> = Once::new();
-    // SAFETY: the symbol is the function of that type.
-    *REAL.get_or(|| sys::next_symbol(c"sigaction").map(|symbol| unsafe { core::mem::transmute(symbol) }))
-}
+// SAFETY: it is of that type (sigaction(2)).
+static SIGACTION: Next<Sigaction> = unsafe { Next::new(c"sigaction") };
 
 /// Installs our action for a signal, and keeps the one that was there; whether that was possible. One that is installed
 /// already stays.
@@ -83,7 +79,7 @@ fn real() -> Option<Sigaction> {
 /// # Safety
 /// The action's handler can be called at any moment.
 pub unsafe fn install(signal: c_int, action: &libc::sigaction) -> bool {
-    let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return false };
+    let (Some(real), Some(ours)) = (SIGACTION.get(), Action::of(signal)) else { return false };
     if ours.installed.load(Ordering::Relaxed) {
         return true;
     }
@@ -101,7 +97,7 @@ pub unsafe fn install(signal: c_int, action: &libc::sigaction) -> bool {
 /// Puts back what was there before our action for a signal, unless somebody has put another one in its place since, which
 /// may call ours and then does nothing.
 pub fn remove(signal: c_int, handler: usize) {
-    let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return };
+    let (Some(real), Some(ours)) = (SIGACTION.get(), Action::of(signal)) else { return };
     if !ours.installed.load(Ordering::Relaxed) {
         return;
     }
@@ -133,7 +129,7 @@ pub unsafe extern "C" fn sigaction(signal: c_int, new: *const libc::sigaction, o
         }
         return 0;
     }
-    match real() {
+    match SIGACTION.get() {
         // SAFETY: as promised by the caller.
         Some(real) => unsafe { real(signal, new, old) },
         None => -1,
@@ -163,7 +159,7 @@ pub unsafe extern "C" fn signal(signal: c_int, handler: libc::sighandler_t) -> l
 /// As for a handler of the signal.
 pub unsafe fn give_back(signal: c_int, sent: Option<*mut libc::siginfo_t>) {
     let _errno = KeepErrno::new();
-    let (Some(real), Some(ours)) = (real(), Action::of(signal)) else { return };
+    let (Some(real), Some(ours)) = (SIGACTION.get(), Action::of(signal)) else { return };
     ours.installed.store(false, Ordering::Relaxed);
     // SAFETY: the action is the program's own; the kernel passes valid information.
     unsafe {

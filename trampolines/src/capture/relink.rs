@@ -6,11 +6,12 @@
 //! address that is read as a whole, so whoever calls meanwhile calls the one or the other.
 //!
 //! # Safety
-//! The tables are the dynamic linker's own (gABI, "Dynamic Section"), of files that are loaded while they are looked at:
-//! `dl_iterate_phdr(3)` holds off whoever would close one.
+//! The tables are the dynamic linker's own (gABI, "Dynamic Section"), of files that are loaded while they are looked at
+//! ([`loader`]).
 
 use crate::sys;
-use core::ffi::{CStr, c_int, c_void};
+use crate::sys::loader::{self, LoadedFile, Loads};
+use core::ffi::{CStr, c_void};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -56,28 +57,35 @@ const ADDRESSES: [u32; 2] = [1025, 1026];
 
 const PAGE: usize = 4096;
 
-/// Which files were loaded when calls were last led here (`dlpi_adds`).
+/// How many files had been loaded when calls were last led here.
 static LOADED: AtomicU64 = AtomicU64::new(0);
 
-/// Leads calls to our functions, also those of files that were loaded since.
+/// Leads calls to our functions, also those of files that were loaded since. Where another one is being loaded, this is to be
+/// called again.
 pub fn lead_here(replacements: &[Replacement]) {
-    let adds = how_often_files_were_loaded();
-    if LOADED.swap(adds, Ordering::Relaxed) != adds {
-        each_word(|name, word, read_only| {
-            if let Some(one) = find(replacements, name) {
-                // SAFETY: the word is one of a file that is loaded.
-                unsafe { store(word, None, one.ours, read_only) };
-            }
-        });
+    let loads = Loads::now();
+    if LOADED.load(Ordering::Relaxed) == loads.loaded {
+        return;
+    }
+    // Who loads a file writes its words, too, and counts on its pages until it is done.
+    loader::wait_for_loads();
+    let are_led = each_word(Some(loads), |name, word, read_only| {
+        if let Some(one) = find(replacements, name) {
+            // SAFETY: the word is one of a file that is loaded.
+            unsafe { store(word, None, one.ours, read_only) };
+        }
+    });
+    if are_led {
+        LOADED.store(loads.loaded, Ordering::Relaxed);
     }
 }
 
 /// Leads calls past our functions again.
 pub fn lead_back(replacements: &[Replacement]) {
     LOADED.store(0, Ordering::Relaxed);
-    each_word(|name, word, read_only| {
+    each_word(None, |name, word, read_only| {
         if let Some(one) = find(replacements, name) {
-            // SAFETY: as above.
+            // SAFETY: as above; a word that holds our address is one of a file that was loaded before.
             unsafe { store(word, Some(one.ours), one.real, read_only) };
         }
     });
@@ -87,47 +95,19 @@ fn find<'a>(replacements: &'a [Replacement], name: &CStr) -> Option<&'a Replacem
     replacements.iter().find(|one| one.name == name && one.real != 0)
 }
 
-/// `dlpi_adds`.
-fn how_often_files_were_loaded() -> u64 {
-    unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, adds: *mut c_void) -> c_int {
-        // SAFETY: the linker passes valid information, and `adds` is the number below.
-        unsafe { *adds.cast::<u64>() = (*info).dlpi_adds };
-        1
-    }
-    let mut adds = 0_u64;
-    // SAFETY: the callback keeps to what the linker passes.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut adds).cast()) };
-    adds
-}
-
 /// Hands over each word of the files that are loaded through which they call a function: with the function's name, and whether
 /// the word is in memory that is read-only once the file is loaded. The files are held on to meanwhile, so nothing may be
-/// asked of the dynamic linker.
-fn each_word<F: FnMut(&CStr, *const AtomicUsize, bool)>(mut hand_over: F) {
-    unsafe extern "C" fn look<F: FnMut(&CStr, *const AtomicUsize, bool)>(
-        info: *mut libc::dl_phdr_info,
-        _size: usize,
-        hand_over: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the linker passes valid information, and `hand_over` is the one below.
-        unsafe {
-            let (info, hand_over) = (&*info, &mut *hand_over.cast::<F>());
-            let base = info.dlpi_addr as usize;
-            let headers = core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-            let range = |header: &libc::Elf64_Phdr| {
-                let start = base.wrapping_add(header.p_vaddr as usize);
-                start..start.wrapping_add(header.p_memsz as usize)
-            };
-            let find = |kind| headers.iter().find(|header| header.p_type == kind).map(range);
-            if let Some(tables) = find(libc::PT_DYNAMIC).and_then(|dynamic| Tables::read(base, dynamic.start)) {
-                let read_only = find(libc::PT_GNU_RELRO).unwrap_or(0..0);
-                tables.each(|name, word| hand_over(name, word, read_only.contains(&(word as usize))));
-            }
+/// asked of the dynamic linker. Whether all were: see [`loader::each_file`].
+fn each_word(loads: Option<Loads>, mut hand_over: impl FnMut(&CStr, *const AtomicUsize, bool)) -> bool {
+    loader::each_file(loads, |file: &LoadedFile<'_>| {
+        let base = file.base();
+        // SAFETY: a file that is loaded has one dynamic section, if any.
+        if let Some(tables) = file.segment(libc::PT_DYNAMIC).and_then(|at| unsafe { Tables::read(base, at.start) }) {
+            let read_only = file.segment(libc::PT_GNU_RELRO).unwrap_or(0..0);
+            // SAFETY: the file is loaded.
+            unsafe { tables.each(|name, word| hand_over(name, word, read_only.contains(&(word as usize)))) };
         }
-        0
-    }
-    // SAFETY: the callback keeps to what the linker passes.
-    unsafe { libc::dl_iterate_phdr(Some(look::<F>), (&raw mut hand_over).cast()) };
+    })
 }
 
 /// Stores an address in a word, if it holds the one that it should.
@@ -238,11 +218,11 @@ mod tests {
     fn the_calls_of_loaded_files_are_found() {
         let real = sys::symbol(c"pthread_create").map_or(0, |symbol| symbol.as_ptr() as usize);
         let mut found = false;
-        each_word(|name, word, _| {
+        let are_all = each_word(Some(Loads::now()), |name, word, _| {
             // SAFETY: the words are those of files that are loaded.
             let leads_to = unsafe { (*word).load(Ordering::Relaxed) };
             found |= name == c"pthread_create" && leads_to == real;
         });
-        assert!(found, "the standard library starts threads");
+        assert!(found || !are_all, "the standard library starts threads");
     }
 }

@@ -6,22 +6,18 @@
 //! `write`, and goes on where our handler ran meanwhile.
 
 use super::thread::SampledThread;
-use crate::lock::Once;
-use crate::sys;
+use crate::sys::Next;
 use core::ffi::{c_int, c_void};
 
 type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
 
 /// The C library's `write`.
-fn real() -> Option<Write> {
-    static REAL: Once<Option<Write>> = Once::new();
-    // SAFETY: the symbol is the function of that type.
-    *REAL.get_or(|| sys::next_symbol(c"write").map(|symbol| unsafe { core::mem::transmute(symbol) }))
-}
+// SAFETY: it is of that type (write(2)).
+static WRITE: Next<Write> = unsafe { Next::new(c"write") };
 
 /// Finds the C library's function, before a signal handler of the program's may want to write.
 pub fn prepare() {
-    let _found = real();
+    WRITE.get();
 }
 
 /// How often our handler ran in the calling thread.
@@ -35,7 +31,7 @@ fn signals() -> Option<u32> {
 /// # Safety
 /// As for that.
 pub unsafe extern "C" fn write(file: c_int, bytes: *const c_void, size: usize) -> isize {
-    let Some(real) = real() else { return -1 };
+    let Some(real) = WRITE.get() else { return -1 };
     let mut before = signals();
     // SAFETY: as promised by the caller.
     let mut result = unsafe { real(file, bytes, size) };

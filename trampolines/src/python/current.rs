@@ -11,8 +11,7 @@
 //! every thread (ELF handling for thread-local storage, section 3.4.2, variant II), and so are read in any thread.
 
 use super::symbols::{Object, Symbols};
-use crate::sys;
-use core::ffi::{c_int, c_void};
+use crate::sys::{self, loader};
 
 /// Where a thread's state is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,37 +86,14 @@ fn word(place: isize) -> *mut Object {
     unsafe { (address as *const *mut Object).read_volatile() }
 }
 
-/// The calling thread's block of thread-local storage of the binary that an address lies in.
+/// The calling thread's block of thread-local storage of the binary that an address lies in: whole words of it.
 fn thread_local_block(address: usize) -> Option<core::ops::Range<usize>> {
-    struct Search {
-        address: usize,
-        block: Option<core::ops::Range<usize>>,
-    }
-
-    unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, search: *mut c_void) -> c_int {
-        // SAFETY: the loader passes valid information, and `search` is the one below.
-        unsafe {
-            let (info, search) = (&*info, &mut *search.cast::<Search>());
-            let headers = core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-            let holds = |header: &libc::Elf64_Phdr| {
-                let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-                header.p_type == libc::PT_LOAD && search.address.wrapping_sub(start) < header.p_memsz as usize
-            };
-            if !headers.iter().any(holds) {
-                return 0;
-            }
-            let storage = headers.iter().find(|header| header.p_type == libc::PT_TLS);
-            let start = info.dlpi_tls_data as usize;
-            if let Some(storage) = storage.filter(|_| start != 0 && start.is_multiple_of(8)) {
-                let size = storage.p_memsz as usize & !7;
-                search.block = Some(start..start.wrapping_add(size));
-            }
-            1
+    let mut block = None;
+    loader::each_file(None, |file| {
+        if file.holds(address) {
+            block = file.thread_local_block();
         }
-    }
-
-    let mut search = Search { address, block: None };
-    // SAFETY: the callback keeps to what the loader passes.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
-    search.block
+    });
+    let block = block.filter(|block: &core::ops::Range<usize>| block.start.is_multiple_of(8))?;
+    Some(block.start..block.start.wrapping_add(block.len() & !7))
 }

@@ -55,10 +55,10 @@ pub(crate) use text::push_text;
 pub use version::{SUPPORTED, Version};
 
 use crate::capture;
-use crate::functions::{Functions, session_of_environment};
+use crate::functions::Functions;
 use crate::lock::Once;
 use crate::sys::{self, KeepErrno, PathText, Refused};
-use crate::wire::{Driver, Status, StubsSetting};
+use crate::wire::{Driver, Settings, Status, StubsSetting};
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
 
@@ -86,13 +86,14 @@ struct CPython {
 /// Looks for CPython in this process, before it is initialized, begins to sample it if the session asks for that, and
 /// arranges for the hook to be installed.
 ///
-/// Does nothing when the process belongs to no session or is not Python. An interpreter that is not supported gets a
+/// Does nothing when the process does not take part in the session or is not Python. An interpreter that is not supported gets a
 /// registry that says why, and runs on as it would have.
-pub fn start() {
+pub fn start(session: PathText, settings: Option<Settings>) {
     let _errno = KeepErrno::new();
-    let Some(session) = session_of_environment() else { return };
+    if settings.is_some_and(|settings| !settings.followed.includes(sys::process_id())) {
+        return;
+    }
     let Some(version) = find_version() else { return };
-    let settings = capture::settings_of(&session);
     let stubs = match settings.and_then(|settings| StubsSetting::from_raw(settings.stubs)) {
         None | Some(StubsSetting::Full) => true,
         Some(StubsSetting::Off) => false,

@@ -162,6 +162,11 @@ pub fn exists(path: &CStr) -> bool {
     unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
+/// Whether this process may read a file.
+pub fn can_be_read(path: &CStr) -> bool {
+    File::open(path, libc::O_RDONLY | libc::O_CLOEXEC).is_ok()
+}
+
 /// Removes a file.
 pub fn remove(path: &CStr) {
     // SAFETY: the path is zero-terminated. A file that cannot be removed is left to whoever cleans the directory.

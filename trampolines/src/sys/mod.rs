@@ -5,19 +5,22 @@
 
 mod file;
 mod fork;
+pub mod loader;
 mod maps;
+mod next;
 pub mod perf_event;
 mod text;
 mod threads;
 
-pub use file::{File, FileIdentity, exists, read, remove};
+pub use file::{File, FileIdentity, can_be_read, exists, read, remove};
 pub use fork::fork_generation;
 pub use maps::{each_executable_mapping, region_of};
+pub use next::{Next, next_symbol};
 pub use text::{PathText, Text};
 pub use threads::{each_thread, queue_signal, sleep_ms, wait_for_change, wake_all};
 
 use crate::wire::Token;
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::fmt;
 use core::ptr::{self, NonNull};
 
@@ -56,9 +59,14 @@ impl KeepErrno {
 
 impl Drop for KeepErrno {
     fn drop(&mut self) {
-        // SAFETY: errno's location is valid for the calling thread.
-        unsafe { *libc::__errno_location() = self.0 }
+        set_errno(self.0);
     }
+}
+
+/// Sets the calling thread's `errno`.
+pub fn set_errno(errno: i32) {
+    // SAFETY: errno's location is valid for the calling thread.
+    unsafe { *libc::__errno_location() = errno }
 }
 
 /// Fresh zeroed memory that belongs to this process only.
@@ -175,6 +183,15 @@ pub fn environment(name: &CStr) -> Option<PathText> {
     copy.push(value.to_bytes()).then_some(copy)
 }
 
+/// The variables of the process, as a list that ends with a null pointer (environ(7)).
+pub fn own_environment() -> *const *const c_char {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: the variable is the C library's.
+    unsafe { (&raw const environ).read() }
+}
+
 /// The address of a symbol in a library that is loaded already, even if it is not visible to the whole process.
 pub fn symbol_of_library(library: &CStr, name: &CStr) -> Option<NonNull<c_void>> {
     // SAFETY: the texts are zero-terminated. RTLD_NOLOAD loads nothing; the library keeps one user more, for good, as
@@ -183,12 +200,6 @@ pub fn symbol_of_library(library: &CStr, name: &CStr) -> Option<NonNull<c_void>>
         let handle = libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
         if handle.is_null() { None } else { NonNull::new(libc::dlsym(handle, name.as_ptr())) }
     }
-}
-
-/// The address of a symbol that libraries loaded after this one have: the one that this one stands before.
-pub fn next_symbol(name: &CStr) -> Option<NonNull<c_void>> {
-    // SAFETY: the name is zero-terminated.
-    NonNull::new(unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) })
 }
 
 /// The address of a symbol in the process, from any library that is loaded.

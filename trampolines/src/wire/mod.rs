@@ -27,13 +27,16 @@ pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, 
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};
 pub use settings::{
-    ARGUMENTS_SIZE, ArgumentName, DIRECTORY_SIZE, Driver, MOST_ARGUMENTS, MOST_VARIABLES, Mode, SETTINGS_FILE,
-    SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting, VARIABLES_SIZE, VariableName,
+    ARGUMENTS_SIZE, ArgumentName, DIRECTORY_SIZE, Driver, Followed, MOST_ARGUMENTS, MOST_VARIABLES, Mode,
+    SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting, VARIABLES_SIZE, VariableName,
 };
 pub use token::{ParseTokenError, Token};
 
 /// The environment variable that names the session's directory to the agent.
 pub const SESSION_ENV: &str = "PRONK_SESSION";
+
+/// The name of the agent's library in the session's directory.
+pub const LIBRARY_FILE: &str = "libpronk.so";
 
 /// What the name of a mapping that holds stubs begins with, followed by 16 hexadecimal digits of the [`Token`].
 ///

@@ -9,7 +9,7 @@ pub const SETTINGS_FILE: &str = "settings";
 /// The first eight bytes of the file.
 pub const SETTINGS_MAGIC: [u8; 8] = *b"PRONKSET";
 /// The version of the format that this crate reads and writes.
-pub const SETTINGS_VERSION: u32 = 3;
+pub const SETTINGS_VERSION: u32 = 4;
 /// The room for [`Settings::ring_directory`], in bytes.
 pub const DIRECTORY_SIZE: usize = 256;
 
@@ -98,6 +98,32 @@ impl StubsSetting {
     }
 }
 
+/// Which processes take part in a session: all that come from the first one, or only that, by its id in its own pid namespace;
+/// what it executes is the same process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Followed(u32);
+
+impl Followed {
+    /// All that come from the first one.
+    pub const ALL: Followed = Followed(0);
+
+    /// Only one.
+    pub const fn only(pid: u32) -> Followed {
+        Followed(pid)
+    }
+
+    /// Whether a process takes part.
+    pub const fn includes(self, pid: u32) -> bool {
+        self.0 == 0 || self.0 == pid
+    }
+
+    /// Whether children of the first one do.
+    pub const fn includes_children(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// The file.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
@@ -122,8 +148,8 @@ pub struct Settings {
     pub await_chains: u32,
     /// Whether the current span of OpenTelemetry is a label: 0 or 1.
     pub spans: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Which processes take part.
+    pub followed: Followed,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
     /// The context variables whose values are labels: of each the label's key, the module's name and the variable's, with a
@@ -228,7 +254,7 @@ mod tests {
             stubs: 0,
             await_chains: 1,
             spans: 1,
-            reserved: 0,
+            followed: Followed::only(7),
             ring_directory: [0; DIRECTORY_SIZE],
             variables: [0; VARIABLES_SIZE],
             arguments: [0; ARGUMENTS_SIZE],

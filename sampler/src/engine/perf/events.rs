@@ -64,13 +64,13 @@ const LADDER: [Sampling; 4] = [
     Sampling { event: Event::CpuClock, kernel: false },
 ];
 
-/// Opens the events for a process. They begin to sample when it calls `execve`.
+/// Opens the events for a process, and for its children if they are asked for. They begin to sample when it calls `execve`.
 ///
 /// # Errors
 /// When the kernel refuses: [`Error::Refused`], [`Error::Unsupported`], [`Error::TooManyFiles`], [`Error::Ring`].
-pub(super) fn open(pid: i32, frequency: u32) -> Result<(Sampling, Vec<Opened>), Error> {
+pub(super) fn open(pid: i32, children: bool, frequency: u32) -> Result<(Sampling, Vec<Opened>), Error> {
     let cpus = limits::online_cpus();
-    let request = |sampling, stack| Request { pid, frequency, sampling, stack, watermark: 0 };
+    let request = |sampling, stack| Request { pid, children, frequency, sampling, stack, watermark: 0 };
     let sampling = choose(|sampling| request(sampling, MAX_STACK).open(*cpus.first().unwrap_or(&0)).map(drop))
         .map_err(|source| refused(source, cpus.len()))?;
 
@@ -158,6 +158,8 @@ fn open_all(request: &Request, cpus: &[usize], size: usize) -> Result<Vec<Opened
 pub(crate) struct Request {
     /// The process, or 0 for this thread.
     pub(crate) pid: i32,
+    /// Whether the event is for its children as well, and not for its threads only.
+    pub(crate) children: bool,
     pub(crate) frequency: u32,
     pub(crate) sampling: Sampling,
     pub(crate) stack: u32,
@@ -196,6 +198,8 @@ impl Request {
             .sample_id_all(true)
             .clockid(Clock::MONOTONIC)
             .inherit(true)
+            // With threads only, needs Linux 5.13.
+            .inherit_thread(!self.children)
             .enable_on_exec(true)
             .mmap(true)
             .mmap2(true)

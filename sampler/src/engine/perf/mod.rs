@@ -50,8 +50,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the kernel refuses events, buffers or threads.
-    pub(crate) fn start(pid: i32, frequency: u32, rings: Option<PathBuf>) -> Result<Engine, Error> {
-        let (sampling, opened) = events::open(pid, frequency)?;
+    pub(crate) fn start(pid: i32, children: bool, frequency: u32, rings: Option<PathBuf>) -> Result<Engine, Error> {
+        let (sampling, opened) = events::open(pid, children, frequency)?;
         let (stopped, stop) = io::pipe().map_err(Error::system("pipe"))?;
         let queue = Arc::new(Queue::default());
         let spawn_failed = Error::system("pthread_create");
