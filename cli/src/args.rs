@@ -81,6 +81,18 @@ pub struct RecordArguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
 
+    /// Write a profile whenever so much time has passed, of that time, with a number in its name
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub every: Option<Duration>,
+
+    /// With --every: how many profiles are kept, the newest ones
+    #[arg(long, value_name = "N", default_value = "60", requires = "every")]
+    pub keep: NonZeroUsize,
+
+    /// Write a profile for each process, with its id in its name
+    #[arg(long, conflicts_with = "every")]
+    pub split: bool,
+
     /// Tell frames of one function apart by the line that was being executed, in what is drawn
     #[arg(long)]
     pub lines: bool,
@@ -235,12 +247,18 @@ fn pid(text: &str) -> Result<u32, String> {
     pid.ok_or_else(|| "a process is named by its number, as `ps` shows it".to_owned())
 }
 
+/// Seconds, or another unit if there is one behind the number.
 fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
+    const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
+    let (number, unit) = unit.unwrap_or((text, 1.0));
+    match number.parse::<f64>().map(|number| number * unit) {
         Ok(seconds) if seconds > 0.0 && seconds <= MAX_SECONDS => {
             Ok(Duration::from_secs_f64(seconds).max(Duration::from_nanos(1)))
         }
-        _ => Err(format!("a duration is a number of seconds above 0 and up to {MAX_SECONDS}, such as 2.5")),
+        _ => Err(format!(
+            "a duration is a number of seconds above 0 and up to {MAX_SECONDS}, such as 2.5, or 90s, 5m, 1h"
+        )),
     }
 }
 
@@ -290,7 +308,10 @@ mod tests {
         let duration = |text| record(&["--duration", text, "--", "true"]).map(|arguments| arguments.duration.unwrap());
         assert_eq!(duration("2.5").unwrap(), Duration::from_millis(2500));
         assert_eq!(duration("0.000000000001").unwrap(), Duration::from_nanos(1));
-        for bad in ["0", "0.0", "nan", "inf", "1e300", "2 s", ""] {
+        for (text, seconds) in [("60s", 60), ("1.5m", 90), ("2h", 7200), ("3000ms", 3)] {
+            assert_eq!(duration(text).unwrap(), Duration::from_secs(seconds), "{text}");
+        }
+        for bad in ["0", "0.0", "nan", "inf", "1e300", "2 s", "s", "-1m", ""] {
             assert!(duration(bad).unwrap_err().to_string().contains("seconds above 0"), "{bad}");
         }
     }

@@ -54,6 +54,17 @@ impl Output {
         Ok(output)
     }
 
+    /// The same with a mark in the file's name, before its extension: `profile.svg` becomes `profile.7.svg`.
+    pub fn tagged(&self, tag: &str) -> Output {
+        let path = self.path.with_extension(format!("{tag}.{}", self.format.extension()));
+        Output { path, ..self.clone() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the file: under another name first, so that it is there whole or not at all. Where that fails (the disk
     /// is full, the directory is gone), the file goes to the first of the usual directories that takes it.
     ///

@@ -210,6 +210,36 @@ fn programs_that_are_executed_afterwards_do_not_know_of_the_session() {
     });
 }
 
+#[test]
+fn each_process_has_a_profile_if_that_is_asked_for() {
+    on_each_version(|interpreter| {
+        let place = Place::new();
+        let mut command = place.pronk(["record", "-o", "x.pronk", "--split", "--"]);
+        command.arg(&interpreter.path).arg(fixture("following/family.py")).stdin(Stdio::piped());
+        let mut pronk = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        pronk.stdin.take().unwrap().write_all(b"\n\n").unwrap();
+        let said = text(&pronk.wait_with_output().unwrap().stderr);
+        let (profiles, drawn): (Vec<String>, Vec<String>) =
+            place.names().into_iter().partition(|name| name.ends_with(".pronk"));
+        // The resource tracker of multiprocessing, and the server that forks, may have been sampled, too.
+        assert!(profiles.len() > WAYS.len() && profiles.len() == drawn.len(), "{interpreter}: {profiles:?}: {said}");
+        assert!(said.contains(&format!("for each of {} processes", profiles.len())), "{interpreter}: {said}");
+        let mut found: Vec<&str> = Vec::new();
+        for name in profiles {
+            let profile = place.read_profile(&name);
+            assert!(
+                profile.processes.iter().all(|process| name == format!("x.{}.pronk", process.pid)),
+                "{interpreter}"
+            );
+            let works = |way: &&&str| !processes_with(&profile, &format!("of_{way}")).is_empty();
+            let works: Vec<&str> = WAYS.iter().filter(works).copied().collect();
+            assert!(works.len() <= 1, "{interpreter}: {works:?}");
+            found.extend(works);
+        }
+        assert_eq!(found.len(), WAYS.len(), "{interpreter}: {found:?}: {said}");
+    });
+}
+
 /// Where a process that is sampled has its ring.
 fn ring_directory(pid: u32) -> PathBuf {
     until("a ring", || {

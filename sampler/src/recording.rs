@@ -420,3 +420,28 @@ pub struct Losses {
     /// The CPU time that the sampled threads used meanwhile, if it is known.
     pub cpu_time: Option<Duration>,
 }
+
+impl Losses {
+    /// What was lost since an earlier moment of the same session. How long samples took is of the whole of it.
+    pub fn since(&self, earlier: &Losses) -> Losses {
+        let less = |now: u64, before: u64| now.saturating_sub(before);
+        Losses {
+            lost: less(self.lost, earlier.lost),
+            throttled: less(self.throttled, earlier.throttled),
+            truncated: less(self.truncated, earlier.truncated),
+            gaps: less(self.gaps, earlier.gaps),
+            without_stack: less(self.without_stack, earlier.without_stack),
+            malformed: less(self.malformed, earlier.malformed),
+            retaken: less(self.retaken, earlier.retaken),
+            torn: less(self.torn, earlier.torn),
+            held_back: less(self.held_back, earlier.held_back),
+            unsampled_threads: less(self.unsampled_threads, earlier.unsampled_threads),
+            folded_values: less(self.folded_values, earlier.folded_values),
+            unrecorded_scopes: less(self.unrecorded_scopes, earlier.unrecorded_scopes),
+            handler: self.handler,
+            kernel_excluded: self.kernel_excluded,
+            sampled_for: self.sampled_for.saturating_sub(earlier.sampled_for),
+            cpu_time: self.cpu_time.zip(earlier.cpu_time).map(|(now, before)| now.saturating_sub(before)),
+        }
+    }
+}

@@ -39,7 +39,7 @@ fn watch(session: &mut Session, mut meanwhile: impl FnMut(&mut Session)) -> Exit
     loop {
         meanwhile(session);
         let until = Instant::now() + Duration::from_millis(20);
-        let watched = session.watch(silence.reader.as_fd(), until).unwrap();
+        let watched = session.watch(Some(silence.reader.as_fd()), until).unwrap();
         assert!(!watched.asked_to_end && begun.elapsed() < Duration::from_secs(60));
         if let Some(status) = watched.status {
             return status;

@@ -16,6 +16,7 @@ mod machinery;
 mod merge;
 mod names;
 mod native;
+mod part;
 pub mod profile;
 mod registry;
 mod tables;

@@ -23,13 +23,14 @@ pub struct Watched {
 }
 
 impl Session {
-    /// Waits until there is something to read in `input`, or the command ends, or a signal comes, or it is `until`. Hands on
-    /// signals.
+    /// Waits until there is something to read in `input`, if there is one, or the command ends, or a signal comes, or it is
+    /// `until`. Hands on signals.
     ///
     /// # Errors
     /// When the system refuses to tell.
-    pub fn watch(&mut self, input: BorrowedFd<'_>, until: Instant) -> Result<Watched, Error> {
-        let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN), PollFd::new(input, PollFlags::POLLIN)];
+    pub fn watch(&mut self, input: Option<BorrowedFd<'_>>, until: Instant) -> Result<Watched, Error> {
+        let mut files = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
+        files.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
         // What has ended would be readable for good.
         let is_running = matches!(self.subject.look()?, State::Running);
         let end = if is_running { self.subject.ended() } else { None };
@@ -38,7 +39,8 @@ impl Session {
         let left = self.subject.longest_wait().map_or(left, |longest| left.min(longest));
         wait(&mut files, Some(left), PollTimeout::MAX)?;
         let is_gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        let input_is_gone = files[1].revents().is_some_and(|events| events.intersects(is_gone));
+        let events_of_input = input.and_then(|_| files[1].revents());
+        let input_is_gone = events_of_input.is_some_and(|events| events.intersects(is_gone));
         let asked_to_end = self.take_signals() || input_is_gone;
         let (has_ended, status) = match self.subject.look()? {
             State::Running => (false, None),

@@ -21,7 +21,7 @@ use crate::registry::Registries;
 use crate::view::{self, Line};
 use history::History;
 use pronk_sampler::Growth;
-use pronk_sampler::recording::{Frame, MonotonicNs, Recording, Sample, Thread};
+use pronk_sampler::recording::{Frame, Losses, MonotonicNs, Recording, Sample, Thread};
 use stacks::Stacks;
 use std::collections::HashMap;
 use std::path::Path;
@@ -43,6 +43,8 @@ pub struct FunctionName {
 pub struct Live {
     /// Without its samples.
     recording: Recording,
+    /// What was lost before the profile begins, if it does not begin with the session.
+    lost_before: Option<Losses>,
     history: History,
     registries: Registries,
     names: Names,
@@ -60,6 +62,7 @@ impl Live {
         let counts = Counts::new(recording.started);
         Live {
             recording,
+            lost_before: None,
             history: History::default(),
             registries: Registries::default(),
             names: Names::new(Path::new(DEBUG_ROOT), Path::new(KALLSYMS)),
@@ -87,7 +90,8 @@ impl Live {
     /// The recording is over: this is all of it, but for the samples that were handed over before.
     pub fn finish(&mut self, mut recording: Recording) {
         let samples = std::mem::take(&mut recording.samples);
-        self.recording = recording;
+        let (started, started_at) = (self.recording.started, self.recording.started_at);
+        self.recording = Recording { started, started_at, ..recording };
         self.registries.read_on(&self.recording.session);
         // A recording says what was sampled, which may be less than what the processes used.
         let cpu_time = self.recording.losses.cpu_time.unwrap_or_default().max(self.counts.cpu_time().so_far);
@@ -208,9 +212,25 @@ impl Live {
     /// A whole profile of what has been recorded so far.
     pub fn profile(&mut self, meta: Meta) -> Profile {
         self.recording.samples = self.history.samples();
+        let losses = self.recording.losses.clone();
+        if let Some(before) = &self.lost_before {
+            self.recording.losses = losses.since(before);
+        }
         let tables = self.names.tables.clone();
         let profile = merge::put_together(&self.recording, &self.registries, &self.names, tables, meta);
+        self.recording.losses = losses;
         self.recording.samples = Vec::new();
+        profile
+    }
+
+    /// The same; what is recorded from now on makes another profile, in which there is nothing of what was so far.
+    pub fn turn(&mut self, meta: Meta) -> Profile {
+        let profile = self.profile(meta).part(|_| true);
+        self.history = History::default();
+        self.lost_before = Some(self.recording.losses.clone());
+        let Recording { started, ended, started_at, .. } = &mut self.recording;
+        *started_at += Duration::from_nanos(ended.0.saturating_sub(started.0));
+        *started = *ended;
         profile
     }
 }

@@ -98,7 +98,7 @@ fn watch(sampling: &Sampling, session: &mut Session, keyboard: &File) -> Result<
         top.model.refresh(&top.live);
         let head = Head::new(&command, &top.model, &top.live, top.ended);
         screen.draw(|to| view::draw(to, &head, &top.model))?;
-        let watched = session.watch(keyboard.as_fd(), next_step)?;
+        let watched = session.watch(Some(keyboard.as_fd()), next_step)?;
         if watched.asked_to_end {
             return Ok(Left { interrupt: false });
         }
