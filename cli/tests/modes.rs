@@ -55,9 +55,12 @@ fn wall_shows_every_thread_for_as_long_as_it_is_there() {
 fn wall_tells_naps_from_what_comes_after_them() {
     for interpreter in interpreters().into_iter().flatten() {
         let (folded, napped, said) = record_program(interpreter, "wall", "modes/napping.py");
-        let napped = 100.0 * napped.trim().parse::<f64>().unwrap();
+        let percent = |text: &str| 100.0 * text.parse::<f64>().unwrap();
+        let [napped, lost] = napped.split_whitespace().map(percent).collect::<Vec<_>>()[..] else { panic!("{napped}") };
         let share = 100.0 * folded.of("naps") as f64 / folded.of("<module>") as f64;
-        assert!((share - napped).abs() < 3.0, "{interpreter}: {share} % for {napped} %: {said}");
+        // Where somebody else had the processor just after a nap, nobody can tell that time from the nap.
+        let near = (share - napped).abs() < 3.0 + lost;
+        assert!(near, "{interpreter}: {share} % for {napped} %, {lost} % lost: {said}");
     }
 }
 

@@ -1,4 +1,4 @@
-"""Computes and naps in turn, and prints how much of the time it napped."""
+"""Computes and naps in turn, and prints how much of the time it napped, and how much it could do neither."""
 
 import sys
 import time
@@ -21,7 +21,9 @@ def naps():
 
 
 start = time.monotonic()
+computed_before = time.process_time()
 while time.monotonic() - start < SECONDS:
     computes()
     naps()
-print(napped / (time.monotonic() - start))
+took = time.monotonic() - start
+print(napped / took, max(0.0, 1 - (napped + time.process_time() - computed_before) / took))
