@@ -154,7 +154,7 @@ impl Assembler {
             Some(Record::ThreadStart(thread)) => self.thread_starts(process, &thread),
             Some(Record::ThreadEnd(thread)) => self.thread_ends(process, &thread),
             Some(Record::Mappings(lines)) => {
-                let lines = lines.lines().filter_map(maps::parse).collect();
+                let lines = maps::lines(lines).filter_map(maps::parse).collect();
                 self.map(process, lines, MonotonicNs(0));
             }
             Some(Record::Scope(scope)) => process.scopes.say(scope),
