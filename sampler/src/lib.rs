@@ -32,6 +32,9 @@ mod dump;
 mod engine;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod growth;
 mod label_argument;
 mod label_names;

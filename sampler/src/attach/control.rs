@@ -119,6 +119,24 @@ impl Drop for ControlPage {
     }
 }
 
+/// Reads a page and a reason that have these bytes: whether the state is one.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(data: &[u8]) -> usize {
+    let Ok(directory) = tempfile::tempdir() else { return 0 };
+    let Ok(mut page) = ControlPage::create(directory.path()) else { return 0 };
+    let (control, reason) = data.split_at_checked(size_of::<Control>()).unwrap_or((data, &[]));
+    for (name, bytes) in [(CONTROL_FILE, control), (REASON_FILE, reason)] {
+        // What cannot be written is not read.
+        let _ = std::fs::write(directory.path().join(name), bytes);
+    }
+    let reason = page.reason();
+    assert!(reason.is_none_or(|reason| reason.len() <= 3 * LONGEST_REASON && !reason.contains(char::is_control)));
+    page.beat();
+    page.tell_to_leave();
+    let _ = page.left_behind();
+    usize::from(page.state().is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

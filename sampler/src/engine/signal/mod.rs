@@ -128,6 +128,15 @@ fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeRe
     }
 }
 
+/// Reads the rings in a directory to their ends, as when sampling stops.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_to_end(directory: std::path::PathBuf) -> Recorded {
+    let (stopped, stop) = io::pipe().expect("a pipe");
+    drop(stop);
+    let (_tap, asked) = growth::tap();
+    read(RingDirectory::new(directory, None), Assembler::new(Sources::default()), &stopped, asked).0
+}
+
 /// Begins to read a ring. One of the same process that was made before belongs to an image that is gone.
 fn begin(ring: Ring, open: &mut Vec<Open>, assembler: &mut Assembler, contents: &mut Vec<u8>) {
     let owner = ring.owner();
