@@ -57,6 +57,7 @@ mod unwind;
 pub use directory::SessionDirectory;
 pub use dump::{Dump, DumpRequest, DumpedTask, DumpedThread, Variable, Waiting, WaitsFor, dump};
 pub use error::Error;
+pub use files::open_regular;
 pub use growth::Growth;
 pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};

@@ -108,7 +108,7 @@ impl LoadedFile {
 
     /// Opens the file.
     pub(crate) fn open(&self) -> Option<File> {
-        self.places.iter().find_map(|place| open_regular(place)).map(|(file, _)| file)
+        self.places.iter().find_map(|place| open_regular(place).ok()).map(|(file, _)| file)
     }
 
     /// Looks up symbols that the file defines; `None` for each that it does not, and for all if it is not a 64-bit ELF
