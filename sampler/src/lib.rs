@@ -44,6 +44,7 @@ mod limits;
 mod mappings;
 mod maps;
 mod permissions;
+mod proc_text;
 mod processes;
 mod published;
 mod recorder;

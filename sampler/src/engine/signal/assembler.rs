@@ -12,6 +12,7 @@ use crate::files::Mapped;
 use crate::growth::SoFar;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
+use crate::proc_text;
 use crate::processes::Processes;
 use crate::published::Published;
 use crate::recorder::Recorded;
@@ -461,6 +462,6 @@ fn cpu_ns_of(pid: u32, tid: u32) -> Option<u64> {
 
 /// The name that a thread has now.
 fn name_of(pid: u32, tid: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+    let name = proc_text::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
     Some(name.trim_end_matches('\n').to_owned())
 }
