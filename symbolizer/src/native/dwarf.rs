@@ -18,6 +18,10 @@ type Reader = gimli::EndianArcSlice<LittleEndian>;
 /// Abstract origins and specifications refer to each other in chains of one to three. A longer chain is a damaged one.
 const MAX_CHAIN: usize = 8;
 
+/// How deep entries of a unit may lie in others. Compilers come to some dozens, and addr2line goes down by recursion: each
+/// level of functions that are inlined in each other takes some of this process's stack.
+const MAX_DEPTH: isize = 1000;
+
 /// The sections that functions and lines are in. Others, such as where variables are, can be as large as these.
 const NEEDED: [SectionId; 10] = [
     SectionId::DebugAbbrev,
@@ -73,6 +77,9 @@ impl Dwarf {
         let mut headers = Vec::new();
         let mut units = sections.units();
         while let Ok(Some(header)) = units.next() {
+            if !is_shallow(&header, &sections) {
+                return None;
+            }
             if let Some(DebugInfoOffset(offset)) = header.debug_info_offset() {
                 headers.push((offset, header));
             }
@@ -162,6 +169,23 @@ fn sections(file: &File) -> Option<gimli::Dwarf<Reader>> {
         Ok(Reader::new(contents.as_ref().into(), LittleEndian))
     };
     gimli::Dwarf::load(load).ok()
+}
+
+/// Whether no entry of a unit lies too deep in others, as far as they can be read.
+fn is_shallow(header: &UnitHeader<Reader>, sections: &gimli::Dwarf<Reader>) -> bool {
+    let Ok(abbreviations) = sections.abbreviations(header) else { return true };
+    let Ok(mut entries) = header.entries_raw(&abbreviations, None) else { return true };
+    while !entries.is_empty() {
+        if entries.next_depth() > MAX_DEPTH {
+            return false;
+        }
+        match entries.read_abbreviation() {
+            Ok(Some(abbreviation)) if entries.skip_attributes(abbreviation.attributes()).is_err() => return true,
+            Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
+    true
 }
 
 /// The path of a file in a unit's line table (DWARF 5 section 6.2.4): its name in its directory in the unit's directory.

@@ -259,6 +259,33 @@ fn a_file_that_was_replaced_or_deleted_has_no_names() {
     assert_eq!(Module::open(&deleted, Path::new("/nonexistent")).name, "gone.so");
 }
 
+/// DWARF of a function with functions inlined in each other, written as assembly (DWARF 5, sections 7.5 and 7.5.3).
+fn nested(depth: usize) -> Built {
+    let inlined = ".uleb128 3; .quad function; .long 4;".repeat(depth);
+    let source = format!(
+        ".text; .globl function; .type function, @function; function: nop; nop; nop; nop; ret; .size function, .-function\n\
+        .section .debug_abbrev\n\
+        .uleb128 1; .uleb128 0x11; .byte 1; .uleb128 0x11; .uleb128 1; .uleb128 0x12; .uleb128 6; .byte 0, 0\n\
+        .uleb128 2; .uleb128 0x2e; .byte 1; .uleb128 0x11; .uleb128 1; .uleb128 0x12; .uleb128 6; .uleb128 3; \
+        .uleb128 8; .byte 0, 0\n\
+        .uleb128 3; .uleb128 0x1d; .byte 1; .uleb128 0x11; .uleb128 1; .uleb128 0x12; .uleb128 6; .byte 0, 0, 0\n\
+        .section .debug_info\n.long end - begin; begin: .short 4; .long 0; .byte 8\n\
+        .uleb128 1; .quad function; .long 5\n.uleb128 2; .quad function; .long 5; .asciz \"function\"\n{inlined}\n\
+        .zero {}\nend:\n",
+        depth + 2
+    );
+    Built::new("demo.s", &source, "gcc", &["-shared", "-nostdlib"])
+}
+
+#[test]
+fn functions_that_are_inlined_in_each_other_without_an_end_cost_names_only() {
+    let names_at = |built: &Built| names(&built.module().places(built.code_of("function").start)).len();
+    // Those have no name of their own, and the symbol's.
+    assert_eq!(names_at(&nested(10)), 11);
+    assert_eq!(names_at(&nested(900)), 901);
+    assert_eq!(names_at(&nested(300_000)), 1);
+}
+
 #[test]
 fn shared_debug_information_is_found_by_path_and_build_id() {
     let built = Built::c(&["-g"]);
