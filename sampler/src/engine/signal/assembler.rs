@@ -18,6 +18,7 @@ use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
     Address, CodeId, ContextId, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task, TaskRoot, ThreadId,
+    now,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -330,11 +331,12 @@ impl Assembler {
 
     /// Looks up what a process has mapped, unless that was just done. Whether there is something new.
     fn look_up_mappings(&mut self, process: &mut Sampled, time: MonotonicNs) -> bool {
-        if process.looked_up.is_some_and(|last| time.0.saturating_sub(last.0) < LOOK_UP_PERIOD) {
+        // By the clock: the times of samples can be anything, and looking up may take long.
+        if process.looked_up.is_some_and(|last| now().0.saturating_sub(last.0) < LOOK_UP_PERIOD) {
             return false;
         }
-        process.looked_up = Some(time);
         let lines = maps::read(process.owner.pid);
+        process.looked_up = Some(now());
         self.map(process, lines, time)
     }
 
