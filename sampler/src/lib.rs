@@ -51,6 +51,7 @@ mod recorder;
 pub mod recording;
 mod sections;
 mod session;
+mod shared_memory;
 mod signals;
 mod subject;
 mod target;

@@ -165,7 +165,6 @@ fn end(open: &mut Open, assembler: &mut Assembler, is_over: bool) {
 /// Reads what is finished in a ring, and is there by now: one process cannot keep the others waiting. Whether it can be
 /// read on.
 fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>) -> bool {
-    open.ring.guard();
     open.ring.beat();
     let mut left = open.ring.unread();
     while left > 0 {
