@@ -136,7 +136,7 @@ fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
 }
 
 /// Makes the file of a ring, which is sound as far as a file has to be for being read at all, of a process that is nowhere.
-fn write(directory: &Path, header: &[u8], records: &[u8]) {
+pub(super) fn write(directory: &Path, header: &[u8], records: &[u8]) {
     let records = records.get(..LARGEST).unwrap_or(records);
     let capacity = records.len().next_power_of_two().max(64);
     let mut file = header.to_vec();
@@ -159,7 +159,7 @@ fn read(header: &[u8], records: &[u8]) -> Recording {
     let directory = tempfile::tempdir();
     let path = directory.as_ref().map_or(Path::new("/nonexistent"), |directory| directory.path());
     write(path, header, records);
-    let recorded = signal::read_to_end(path.to_owned());
+    let recorded = signal::read_to_end(path.to_owned(), Duration::MAX, Duration::MAX);
     let recording = Recording {
         started: MonotonicNs(0),
         ended: MonotonicNs(u64::MAX),

@@ -8,6 +8,7 @@ use pronk_trampolines::wire::{
 };
 use std::mem::{offset_of, size_of};
 use std::process::Command;
+use std::time::Duration;
 
 /// Where things are in the process that the seeds tell of.
 const STACK: u64 = 0x7ffd_0000_0000;
@@ -248,6 +249,22 @@ fn rings() {
         let understood = replay(target, recordings);
         assert!(understood >= 9, "{target}: {understood}");
     }
+}
+
+#[test]
+fn a_ring_that_takes_long_is_read_in_turns_and_not_for_ever() {
+    let read = |turn, longest| {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = super::ring::file(&records(13));
+        let (header, records) = ring.split_at(size_of::<RingHeader>());
+        super::ring::write(directory.path(), header, records);
+        let recorded = crate::engine::signal::read_to_end(directory.path().to_owned(), turn, longest);
+        (recorded.codes.len(), recorded.samples.len(), recorded.notes.len())
+    };
+    let whole = read(Duration::MAX, Duration::MAX);
+    assert!(whole.1 > 4 && whole.2 == 0, "{whole:?}");
+    assert_eq!(read(Duration::ZERO, Duration::MAX), whole);
+    assert_eq!(read(Duration::ZERO, Duration::ZERO), (0, 0, 1));
 }
 
 #[test]
