@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accuracy;
+pub mod corpus;
 pub mod interpreter;
 pub mod machine;
 pub mod measure;

@@ -3,8 +3,9 @@
 use crate::unwind::modules::{LazyModule, Modules};
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -37,7 +38,7 @@ impl MappedImage {
     /// Opens the file, if it is still the same.
     pub(crate) fn open(&self) -> Option<File> {
         let path = self.found.as_ref()?;
-        let (file, metadata) = open_regular(path)?;
+        let (file, metadata) = open_regular(path).ok()?;
         (metadata.dev() == self.device && metadata.ino() == self.inode).then_some(file)
     }
 }
@@ -79,7 +80,8 @@ fn find(id: &FileId, mapped: &Mapped, modules: &mut Modules) -> MappedImage {
         places.push(Path::new(&format!("/proc/{}/root", mapped.pid)).join(inside));
     }
     for place in places {
-        if let Some((_, metadata)) = open_regular(&place).filter(|(file, found)| is_same(id, mapped, file, found)) {
+        if let Some((_, metadata)) = open_regular(&place).ok().filter(|(file, found)| is_same(id, mapped, file, found))
+        {
             return MappedImage {
                 path: id.path.clone(),
                 found: Some(place),
@@ -99,7 +101,7 @@ fn find(id: &FileId, mapped: &Mapped, modules: &mut Modules) -> MappedImage {
     // The kernel keeps what is mapped, under a name that only lasts as long as the mapping: it is now or never.
     let Range { start, end } = mapped.range;
     let link = format!("/proc/{}/map_files/{start:x}-{end:x}", mapped.pid);
-    let module = open_regular(Path::new(&link)).and_then(|(file, _)| modules.load(file));
+    let module = open_regular(Path::new(&link)).ok().and_then(|(file, _)| modules.load(file));
     image.module.get_or_init(|| module);
     image
 }
@@ -132,14 +134,21 @@ fn has_same_code(mapped: &Mapped, file: &File) -> Option<bool> {
     Some(filled > 0 && in_memory == in_file)
 }
 
-/// Opens a regular file, and nothing else: a fifo or a device would block, or do something.
-pub(crate) fn open_regular(path: &Path) -> Option<(File, Metadata)> {
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let file = File::open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    metadata.is_file().then_some((file, metadata))
+/// Opens a regular file, and nothing else: a fifo or a device would block, or do something. It is for files in places where the
+/// program that is profiled can put something else.
+///
+/// # Errors
+/// When there is none, or it cannot be opened.
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let regular = |metadata: Metadata| match metadata.is_file() {
+        true => Ok(metadata),
+        false => Err(io::Error::other("it is not a regular file")),
+    };
+    regular(std::fs::metadata(path)?)?;
+    // Something else may have taken its place: opening that does not block (open(2), O_NONBLOCK; fifo(7)).
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let metadata = regular(file.metadata()?)?;
+    Ok((file, metadata))
 }
 
 #[cfg(test)]

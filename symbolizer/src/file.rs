@@ -75,9 +75,12 @@ pub enum FileError {
 /// # Errors
 /// When `to` cannot be written.
 pub fn write(profile: &Profile, to: &mut impl Write) -> io::Result<()> {
-    let content = postcard::to_stdvec(profile).map_err(io::Error::other)?;
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&content)?;
+    write_content(&postcard::to_stdvec(profile).map_err(io::Error::other)?, Compression::default(), to)
+}
+
+fn write_content(content: &[u8], compression: Compression, to: &mut impl Write) -> io::Result<()> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), compression);
+    encoder.write_all(content)?;
     let payload = encoder.finish()?;
     to.write_all(&MAGIC)?;
     to.write_all(&VERSION.to_le_bytes())?;
@@ -85,6 +88,14 @@ pub fn write(profile: &Profile, to: &mut impl Write) -> io::Result<()> {
     to.write_all(&(payload.len() as u64).to_le_bytes())?;
     to.write_all(&(content.len() as u64).to_le_bytes())?;
     to.write_all(&payload)
+}
+
+/// A file with these contents, whatever they are.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn with_content(content: &[u8]) -> Vec<u8> {
+    let mut file = Vec::new();
+    write_content(content, Compression::none(), &mut file).expect("a vector takes everything");
+    file
 }
 
 /// Reads a profile from the bytes of a file, and validates it.

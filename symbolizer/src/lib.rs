@@ -10,6 +10,9 @@
 
 mod awaits;
 pub mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lines;
 pub mod live;
 mod machinery;

@@ -1,10 +1,10 @@
 //! The registries of a session: which stub is which function, and what the agent did in each process.
 
 use crate::profile::PythonSupport;
+use pronk_sampler::open_regular;
 use pronk_sampler::recording::{Address, Process};
 use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::{offset_of, size_of};
 use std::path::Path;
@@ -155,10 +155,7 @@ impl Registries {
 /// The header of a registry's file and, of the part behind it that was ever used, what is behind so many bytes. The rest is
 /// a hole, and can be large.
 fn read_used(path: &Path, before: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    let (mut file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
     file.by_ref().take(size_of::<Header>() as u64).read_to_end(&mut bytes)?;
     let used = bytes.get(offset_of!(Header, used)..).and_then(|rest| rest.first_chunk());
@@ -214,7 +211,7 @@ fn version(hex: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::RegistryBytes;
+    use crate::testing::{RegistryBytes, run};
     use pronk_sampler::recording::MonotonicNs;
 
     const TOKEN: Token = Token(0xabc);
@@ -300,7 +297,7 @@ mod tests {
         registry.set(begun, &0u32.to_ne_bytes());
         let path = registry.write(session.path(), TOKEN);
         // The file is as large as a registry can become. What is not used is a hole.
-        File::options().write(true).open(path).unwrap().set_len(1 << 32).unwrap();
+        std::fs::File::options().write(true).open(path).unwrap().set_len(1 << 32).unwrap();
         let registries = Registries::load(session.path());
         assert_eq!(registries.function(TOKEN, Address(0x1040)).unwrap().name, "a.g");
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
@@ -361,11 +358,14 @@ mod tests {
         std::fs::write(session.path().join("zz.registry"), b"").unwrap();
         std::fs::write(session.path().join("something.else"), b"").unwrap();
         std::fs::create_dir(session.path().join("00000000000000aa.registry")).unwrap();
+        // Who opens a fifo waits for somebody who writes to it.
+        run("mkfifo", &["00000000000000bb.registry"], session.path());
         let notes = Registries::load(session.path()).notes;
-        assert_eq!(notes.len(), 3, "{notes:?}");
+        assert_eq!(notes.len(), 4, "{notes:?}");
         assert!(notes[0].contains("00000000000000aa.registry"), "{notes:?}");
-        assert!(notes[1].contains("it says that it is 0000000000000abc"), "{notes:?}");
-        assert!(notes[2].contains("its name is not a token"), "{notes:?}");
+        assert!(notes[1].contains("00000000000000bb.registry: it is not a regular file"), "{notes:?}");
+        assert!(notes[2].contains("it says that it is 0000000000000abc"), "{notes:?}");
+        assert!(notes[3].contains("its name is not a token"), "{notes:?}");
         let gone = Registries::load(&session.path().join("gone"));
         assert!(gone.notes[0].contains("gone"), "{:?}", gone.notes);
     }

@@ -2,25 +2,23 @@
 //!
 //! # Safety
 //! `unsafe` is needed to map the page, which the process has mapped as well, and may change at any moment: it is only ever
-//! reached through atomics, and what is read is validated. The profiler keeps the file open, of which the process, or who runs
-//! it, could cut off the page: then an access would end the profiler with SIGBUS. So a copy of the file's size is looked at
-//! first, as for rings.
+//! reached through atomics, and what is read is validated. What happens when the file is cut off is [`SharedMemory`]'s; that it
+//! was is noticed by the file's size.
 
 use crate::error::Error;
+use crate::shared_memory::SharedMemory;
 use pronk_trampolines::wire::{AttachState, CONTROL_FILE, Control, LEAVE, LONGEST_REASON, REASON_FILE};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A control page that is mapped.
 #[derive(Debug)]
 pub(super) struct ControlPage {
-    page: NonNull<Control>,
+    memory: SharedMemory,
     file: File,
     reason: File,
 }
@@ -42,16 +40,8 @@ impl ControlPage {
         // SAFETY: the structure is plain data without padding: its fields are as its size says.
         let bytes = unsafe { std::slice::from_raw_parts((&raw const control).cast::<u8>(), size_of::<Control>()) };
         file.write_all(bytes).map_err(Error::system("write"))?;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
-        let memory =
-            unsafe { libc::mmap(ptr::null_mut(), size_of::<Control>(), access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-        if memory == libc::MAP_FAILED {
-            return Err(Error::System { call: "mmap", source: io::Error::last_os_error() });
-        }
-        let page = NonNull::new(memory.cast())
-            .ok_or(Error::System { call: "mmap", source: io::ErrorKind::OutOfMemory.into() })?;
-        Ok(ControlPage { page, file, reason })
+        let memory = SharedMemory::map(&file, size_of::<Control>()).map_err(Error::system("mmap"))?;
+        Ok(ControlPage { memory, file, reason })
     }
 
     /// The page, unless its file was cut off.
@@ -61,7 +51,7 @@ impl ControlPage {
             return None;
         }
         // SAFETY: the page is mapped as long as this value lives, and its fields are atomics.
-        Some(unsafe { self.page.as_ref() })
+        Some(unsafe { self.memory.base().cast().as_ref() })
     }
 
     /// What became of the session in the process; `None` where it says what there is not.
@@ -117,11 +107,22 @@ impl ControlPage {
     }
 }
 
-impl Drop for ControlPage {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is the page's own, and nothing of it is used any more.
-        unsafe { libc::munmap(self.page.as_ptr().cast(), size_of::<Control>()) };
+/// Reads a page and a reason that have these bytes: whether the state is one.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn fuzz(data: &[u8]) -> usize {
+    let Ok(directory) = tempfile::tempdir() else { return 0 };
+    let Ok(mut page) = ControlPage::create(directory.path()) else { return 0 };
+    let (control, reason) = data.split_at_checked(size_of::<Control>()).unwrap_or((data, &[]));
+    for (name, bytes) in [(CONTROL_FILE, control), (REASON_FILE, reason)] {
+        // What cannot be written is not read.
+        let _ = std::fs::write(directory.path().join(name), bytes);
     }
+    let reason = page.reason();
+    assert!(reason.is_none_or(|reason| reason.len() <= 3 * LONGEST_REASON && !reason.contains(char::is_control)));
+    page.beat();
+    page.tell_to_leave();
+    let _ = page.left_behind();
+    usize::from(page.state().is_some())
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use crate::target::files::{LoadedFile, loaded_files, regions};
 use crate::target::stop::{NotStopped, Stopped};
 use call::{Call, Functions};
 use control::ControlPage;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use control::fuzz as fuzzing;
 use place::Place;
 use pronk_trampolines::wire::{ATTACH_FUNCTION, AttachState, LIBRARY_FILE, REASON_FILE};
 use std::ffi::{CString, OsStr, OsString};

@@ -1,6 +1,7 @@
 //! What the kernel says of a process's threads.
 
 use super::system_calls;
+use crate::proc_text;
 use crate::target::Target;
 use std::path::PathBuf;
 
@@ -34,7 +35,7 @@ pub(super) fn threads(target: &Target) -> Vec<KernelThread> {
 /// A thread of a process.
 pub(super) fn thread(target: &Target, tid: u32) -> KernelThread {
     let directory = directory_of(target, tid);
-    let read = |file| std::fs::read_to_string(directory.join(file)).unwrap_or_default();
+    let read = |file| proc_text::read(directory.join(file)).unwrap_or_default();
     let status = read("status");
     let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or_default();
     let own_tid = field("NSpid:").split_ascii_whitespace().last().and_then(|tid| tid.parse().ok());
@@ -48,7 +49,7 @@ pub(super) fn thread(target: &Target, tid: u32) -> KernelThread {
 
 /// Whether a thread waits where nothing can interrupt it, such as for a disk.
 pub(super) fn cannot_be_stopped(target: &Target, tid: u32) -> bool {
-    let stat = std::fs::read_to_string(directory_of(target, tid).join("stat")).unwrap_or_default();
+    let stat = proc_text::read(directory_of(target, tid).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('D'))
 }
 

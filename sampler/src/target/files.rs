@@ -25,7 +25,7 @@ pub(crate) struct Region {
 
 /// All that a process has mapped, by rising addresses; empty once it has ended.
 pub(crate) fn regions(target: &Target) -> Vec<Region> {
-    let text = std::fs::read_to_string(target.directory().join("maps")).unwrap_or_default();
+    let text = std::fs::read(target.directory().join("maps")).unwrap_or_default();
     let region = |(MapsLine { range, offset, file }, executable)| Region {
         range,
         executable,
@@ -33,7 +33,7 @@ pub(crate) fn regions(target: &Target) -> Vec<Region> {
         inode: file.inode,
         path: file.path,
     };
-    text.lines().filter_map(maps::parse_any).map(region).collect()
+    maps::lines(&text).filter_map(maps::parse_any).map(region).collect()
 }
 
 /// A file that a process runs code of.
@@ -75,6 +75,12 @@ pub(crate) fn loaded_files(target: &Target) -> Vec<LoadedFile> {
 }
 
 impl LoadedFile {
+    /// A file with its executable regions, and where it is opened.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn new(path: PathBuf, code: Vec<Region>, places: [PathBuf; 2]) -> LoadedFile {
+        LoadedFile { path, code, places }
+    }
+
     /// The last part of the path.
     pub(crate) fn name(&self) -> &str {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
@@ -102,7 +108,7 @@ impl LoadedFile {
 
     /// Opens the file.
     pub(crate) fn open(&self) -> Option<File> {
-        self.places.iter().find_map(|place| open_regular(place)).map(|(file, _)| file)
+        self.places.iter().find_map(|place| open_regular(place).ok()).map(|(file, _)| file)
     }
 
     /// Looks up symbols that the file defines; `None` for each that it does not, and for all if it is not a 64-bit ELF

@@ -8,6 +8,7 @@ pub(crate) mod python;
 pub(crate) mod stop;
 
 use crate::error::Error;
+use crate::proc_text;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
@@ -137,7 +138,7 @@ impl Status {
     }
 
     fn read(pid: u32) -> Option<Status> {
-        Some(Status::parse(&std::fs::read_to_string(directory_of(pid).join("status")).ok()?))
+        Some(Status::parse(&proc_text::read(directory_of(pid).join("status")).ok()?))
     }
 
     fn parse(text: &str) -> Status {
@@ -157,7 +158,7 @@ impl Status {
 
 /// The process that a thread belongs to.
 fn process_of(tid: u32) -> u32 {
-    let status = std::fs::read_to_string(directory_of(tid).join("status")).unwrap_or_default();
+    let status = proc_text::read(directory_of(tid).join("status")).unwrap_or_default();
     let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
     group.and_then(|group| group.trim().parse().ok()).unwrap_or(tid)
 }

@@ -10,6 +10,7 @@ use super::{NativeUnwinder, Registers, Step, Trail};
 use crate::files::MappedImage;
 use crate::mappings::{Image, Mapping};
 use crate::recording::Code;
+use crate::sections::section_contents;
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, Unwinder};
 use gimli::{BaseAddresses, Register, RegisterRule, UnwindContext, X86_64};
@@ -25,8 +26,6 @@ use std::rc::Rc;
 
 /// The size of a file's place, as a power of two. Framehop can use 4 GiB of it.
 const PLACE_BITS: u32 = 33;
-/// The biggest section that is read. The `.eh_frame` of the biggest programs there are has some 100 MiB.
-const MAX_SECTION: u64 = 1 << 30;
 /// Framehop's caches hold 509 rules each; this many make room for all the code that a big program runs.
 const CACHES: u64 = 64;
 
@@ -155,8 +154,8 @@ impl Modules {
         let place = self.places << PLACE_BITS;
 
         let section = |name: &str| {
-            let section = elf.section_by_name(name).filter(|section| section.size() <= MAX_SECTION)?;
-            Some((section.address(), Rc::<[u8]>::from(&*section.uncompressed_data().ok()?)))
+            let section = elf.section_by_name(name)?;
+            Some((section.address(), Rc::<[u8]>::from(&*section_contents(&section)?)))
         };
         let range = |address: u64, size: usize| address..address.saturating_add(size as u64);
         let text = elf.section_by_name(".text").map(|text| text.address());

@@ -4,6 +4,7 @@
 
 use super::elf::{self, Image};
 use object::ReadCache;
+use pronk_sampler::open_regular;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Component, Path, PathBuf};
@@ -58,11 +59,7 @@ fn by_link(root: &Path, image: &Image, directories: &[&Path]) -> Option<DebugFil
 }
 
 fn open(path: PathBuf) -> Option<DebugFile> {
-    // Opening something that is not a file, such as a FIFO, could block.
-    if !path.metadata().ok()?.is_file() {
-        return None;
-    }
-    let file = File::open(&path).ok()?;
+    let (file, _) = open_regular(&path).ok()?;
     let image = elf::read(&ReadCache::new(&file))?;
     Some(DebugFile { file, path, image })
 }

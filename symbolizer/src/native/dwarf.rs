@@ -18,6 +18,14 @@ type Reader = gimli::EndianArcSlice<LittleEndian>;
 /// Abstract origins and specifications refer to each other in chains of one to three. A longer chain is a damaged one.
 const MAX_CHAIN: usize = 8;
 
+/// How deep entries of a unit may lie in others. Compilers come to some dozens, and addr2line goes down by recursion: each
+/// level of functions that are inlined in each other takes some of this process's stack.
+const MAX_DEPTH: isize = 1000;
+
+/// How many ranges of addresses the entries of a file may have. The biggest programs have some millions; a small file can have its
+/// entries refer to one long list of them, over and over.
+const MOST_RANGES: usize = 1 << 24;
+
 /// The sections that functions and lines are in. Others, such as where variables are, can be as large as these.
 const NEEDED: [SectionId; 10] = [
     SectionId::DebugAbbrev,
@@ -72,7 +80,9 @@ impl Dwarf {
         let sections = Arc::new(sections);
         let mut headers = Vec::new();
         let mut units = sections.units();
+        let mut ranges_left = MOST_RANGES;
         while let Ok(Some(header)) = units.next() {
+            check(&header, &sections, &mut ranges_left)?;
             if let Some(DebugInfoOffset(offset)) = header.debug_info_offset() {
                 headers.push((offset, header));
             }
@@ -162,6 +172,40 @@ fn sections(file: &File) -> Option<gimli::Dwarf<Reader>> {
         Ok(Reader::new(contents.as_ref().into(), LittleEndian))
     };
     gimli::Dwarf::load(load).ok()
+}
+
+/// Whether reading a unit takes no more memory than it should, as far as it can be read. `None` if it does.
+fn check(header: &UnitHeader<Reader>, sections: &gimli::Dwarf<Reader>, ranges_left: &mut usize) -> Option<()> {
+    let Ok(unit) = sections.unit(header.clone()) else { return Some(()) };
+    let Ok(mut entries) = unit.entries_raw(None) else { return Some(()) };
+    while !entries.is_empty() {
+        if entries.next_depth() > MAX_DEPTH {
+            return None;
+        }
+        let abbreviation = match entries.read_abbreviation() {
+            Ok(Some(abbreviation)) => abbreviation,
+            Ok(None) => continue,
+            Err(_) => return Some(()),
+        };
+        let attributes = abbreviation.attributes();
+        if attributes.iter().all(|attribute| attribute.name() != gimli::DW_AT_ranges) {
+            if entries.skip_attributes(attributes).is_err() {
+                return Some(());
+            }
+            continue;
+        }
+        for attribute in attributes {
+            let Ok(attribute) = entries.read_attribute(*attribute) else { return Some(()) };
+            if attribute.name() != gimli::DW_AT_ranges {
+                continue;
+            }
+            let Ok(Some(mut ranges)) = sections.attr_ranges(&unit, attribute.value()) else { continue };
+            while let Ok(Some(_)) = ranges.next() {
+                *ranges_left = ranges_left.checked_sub(1)?;
+            }
+        }
+    }
+    Some(())
 }
 
 /// The path of a file in a unit's line table (DWARF 5 section 6.2.4): its name in its directory in the unit's directory.

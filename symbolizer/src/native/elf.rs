@@ -8,15 +8,13 @@ use object::elf::{PF_X, PT_LOAD, SHF_EXECINSTR, SHT_DYNSYM, SHT_SYMTAB};
 use object::elf::{STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE};
 use object::read::elf::{ElfFile64, ProgramHeader, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ReadRef};
+use pronk_sampler::section_contents;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 
 /// The ELF files of the machines that pronk runs on are all of this kind.
 type Elf<'data, R> = ElfFile64<'data, LittleEndian, R>;
-
-/// Data of more than this ratio is no compressed debug section: deflate ends at 1032 to 1.
-const MAX_RATIO: u64 = 2048;
 
 /// A virtual address as the file states it (in `st_value`, `p_vaddr`, DWARF), before it is loaded anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,12 +106,7 @@ pub fn read<'data, R: ReadRef<'data>>(data: R) -> Option<Image> {
 
 /// The contents of a section, decompressed; empty when there is none or it is damaged.
 pub fn section<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, name: &str) -> Cow<'data, [u8]> {
-    let read = || {
-        let data = elf.section_by_name(name)?.compressed_data().ok()?;
-        let most = (data.data.len() as u64).saturating_mul(MAX_RATIO);
-        if data.uncompressed_size > most { None } else { data.decompress().ok() }
-    };
-    read().unwrap_or_default()
+    elf.section_by_name(name).and_then(|section| section_contents(&section)).unwrap_or_default()
 }
 
 /// Opens an ELF file for [`section`].
@@ -180,10 +173,10 @@ fn code_end(section: &object::elf::SectionHeader64<LittleEndian>) -> Option<u64>
 
 fn read_functions<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>) -> Option<Vec<Range<u64>>> {
     let section = elf.section_by_name(".eh_frame")?;
-    let data = section.data().ok()?;
+    let data = section_contents(&section)?;
     let address_of = |name| elf.section_by_name(name).map_or(0, |section| section.address());
     let bases = BaseAddresses::default().set_eh_frame(section.address()).set_text(address_of(".text"));
-    let mut frame = EhFrame::new(data, gimli::LittleEndian);
+    let mut frame = EhFrame::new(&data, gimli::LittleEndian);
     frame.set_address_size(8);
     let mut functions = Vec::new();
     let mut entries = frame.entries(&bases);

@@ -7,6 +7,7 @@ use super::elf::{self, Image};
 use super::symbols::SymbolTable;
 use super::vdso;
 use object::ReadCache;
+use pronk_sampler::open_regular;
 use pronk_sampler::recording::MappedFile;
 use std::collections::HashMap;
 use std::fs::File;
@@ -141,18 +142,13 @@ impl Module {
 
 /// Opens a file if it still is the one that was mapped: of the same device, inode and build id, as far as they are known.
 fn open_mapped(mapped: &MappedFile, path: &Path) -> Option<(File, PathBuf, Image)> {
-    // Opening something that is not a file, such as a FIFO, could block.
-    if !path.metadata().ok()?.is_file() {
-        return None;
-    }
-    let file = File::open(path).ok()?;
+    let (file, metadata) = open_regular(path).ok()?;
     let image = elf::read(&ReadCache::new(&file))?;
     let same_contents = match (&mapped.build_id, &image.build_id) {
         (Some(then), Some(now)) => then == now,
         (Some(_), None) => false,
         (None, _) => true,
     };
-    let metadata = file.metadata().ok()?;
     let known = mapped.inode != 0;
     let same_file = !known || (metadata.ino() == mapped.inode && metadata.dev() == mapped.device);
     (same_contents && same_file).then(|| (file, path.to_owned(), image))

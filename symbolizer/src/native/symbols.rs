@@ -1,7 +1,9 @@
 //! The symbols of functions, by address.
 
 use super::elf::Svma;
-use std::collections::HashSet;
+
+/// Of longer names only so much is looked at. Many symbols can have one name, or parts of it.
+const LONGEST_NAME: usize = 1 << 14;
 
 /// A symbol that may name a function.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,8 @@ pub struct SymbolTable {
     aliases: Vec<usize>,
     /// For each symbol, the greatest end of it and of all before it: where a search to the left can stop.
     reach: Vec<u64>,
-    imports: HashSet<Vec<u8>>,
+    /// The names of symbols that the file takes from other ones.
+    imports: Vec<usize>,
 }
 
 impl SymbolTable {
@@ -53,8 +56,7 @@ impl SymbolTable {
 
     /// Adds a symbol that the file takes from another one.
     pub fn add_import(&mut self, name: usize) {
-        let name = self.name(name).to_vec();
-        self.imports.insert(name);
+        self.imports.push(name);
     }
 
     /// Sorts the symbols, and leaves the best one of those with the same address.
@@ -85,10 +87,10 @@ impl SymbolTable {
 
     /// Among symbols of one address, the least is the best: those that say that they are functions and how long, that
     /// other files can see, and whose names are plain.
-    fn rank(&self, symbol: &Symbol) -> impl Ord + use<> {
+    fn rank<'a>(&'a self, symbol: &Symbol) -> impl Ord + use<'a> {
         let name = self.name(symbol.name);
         let underscores = name.iter().take_while(|&&byte| byte == b'_').count();
-        (symbol.size == 0, !symbol.typed, !symbol.global, underscores, name.len(), name.to_vec())
+        (symbol.size == 0, !symbol.typed, !symbol.global, underscores, name.len(), name)
     }
 
     /// The name of the function that contains an address: of the one that begins last, where there are several.
@@ -112,14 +114,39 @@ impl SymbolTable {
 
     /// Whether the file takes this name from another file.
     pub fn imports(&self, name: &str) -> bool {
-        self.imports.contains(name.as_bytes())
+        self.imports.iter().any(|at| self.name(*at) == name.as_bytes())
     }
 
     fn name(&self, at: usize) -> &[u8] {
         let rest = self.names.get(at..).unwrap_or_default();
-        let end = rest.iter().position(|&byte| byte == 0).unwrap_or(0);
+        let rest = rest.get(..LONGEST_NAME).unwrap_or(rest);
+        // The last table ends in zero.
+        let end = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
         let name = rest.get(..end).unwrap_or_default();
         // In .symtab, a version may follow the name: `memcpy@@GLIBC_2.14`.
         name.split(|&byte| byte == b'@').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_that_are_parts_of_each_other_cost_no_more_than_short_ones() {
+        // As copies of what they are parts of, these would be 64 GiB.
+        const COUNT: usize = 1 << 17;
+        let mut table = SymbolTable::default();
+        table.add_names(&[b'a'; 4 * COUNT]);
+        let (start, limit) = (Svma(0x1000), Svma(0x2000));
+        for name in 0..COUNT {
+            table.add_import(name);
+            if name % 64 == 0 {
+                table.add(Symbol { start, size: 8, limit, name, global: true, typed: true });
+            }
+        }
+        table.finish();
+        assert_eq!(table.find(start), Some(&[b'a'; LONGEST_NAME][..]));
+        assert!(table.defines(&"a".repeat(LONGEST_NAME)) && !table.imports("other"));
     }
 }

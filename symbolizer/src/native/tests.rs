@@ -259,6 +259,46 @@ fn a_file_that_was_replaced_or_deleted_has_no_names() {
     assert_eq!(Module::open(&deleted, Path::new("/nonexistent")).name, "gone.so");
 }
 
+/// A function in which others are inlined, whose DWARF is written as assembly (DWARF 5, sections 7.5 and 7.5.3; version 4): what
+/// their abbreviation has behind its tag, their entries, and other sections.
+fn described(abbreviation: &str, entries: &str, more: &str) -> Built {
+    let source = format!(
+        ".text; .globl function; .type function, @function; function: nop; nop; nop; nop; ret; .size function, .-function\n\
+        .section .debug_abbrev\n\
+        .uleb128 1; .uleb128 0x11; .byte 1; .uleb128 0x11; .uleb128 1; .uleb128 0x12; .uleb128 6; .byte 0, 0\n\
+        .uleb128 2; .uleb128 0x2e; .byte 1; .uleb128 0x11; .uleb128 1; .uleb128 0x12; .uleb128 6; .uleb128 3; \
+        .uleb128 8; .byte 0, 0\n\
+        .uleb128 3; .uleb128 0x1d; {abbreviation}; .byte 0, 0, 0\n{more}\n\
+        .section .debug_info\n.long end - begin; begin: .short 4; .long 0; .byte 8\n\
+        .uleb128 1; .quad function; .long 5\n.uleb128 2; .quad function; .long 5; .asciz \"function\"\n\
+        {entries}\n.byte 0, 0\nend:\n"
+    );
+    Built::new("demo.s", &source, "gcc", &["-shared", "-nostdlib"])
+}
+
+#[test]
+fn functions_that_are_inlined_in_each_other_without_an_end_cost_names_only() {
+    let functions_at_once = |depth: usize| {
+        let abbreviation = ".byte 1; .uleb128 0x11; .uleb128 1; .uleb128 0x12; .uleb128 6";
+        let entries = [".uleb128 3; .quad function; .long 4;".repeat(depth), format!(".zero {depth}")].concat();
+        let built = described(abbreviation, &entries, "");
+        built.module().places(built.code_of("function").start).len()
+    };
+    assert_eq!([10, 900, 300_000].map(functions_at_once), [11, 901, 1]);
+}
+
+#[test]
+fn a_list_of_ranges_that_all_functions_have_does_not_fill_the_memory() {
+    let functions_at_once = |count: usize| {
+        let abbreviation = ".byte 0; .uleb128 0x55; .uleb128 0x17";
+        let ranges = [".section .debug_ranges; ", &".quad 0, 5;".repeat(count), ".quad 0, 0"].concat();
+        let built = described(abbreviation, &".uleb128 3; .long 0;".repeat(count), &ranges);
+        built.module().places(built.code_of("function").start).len()
+    };
+    // The last would be 10 GiB.
+    assert_eq!([3, 20_000].map(functions_at_once), [2, 1]);
+}
+
 #[test]
 fn shared_debug_information_is_found_by_path_and_build_id() {
     let built = Built::c(&["-g"]);

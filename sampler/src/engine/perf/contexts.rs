@@ -176,7 +176,6 @@ fn read_ring(
     contents: &mut Vec<u8>,
     malformed: &mut u64,
 ) -> Result<u64, Damaged> {
-    ring.guard();
     // Looked at first: a process that has said since what is missing has said so in the ring.
     let mut missing_since = ring.header().unsaid_since.load(Ordering::Acquire);
     let mut left = ring.unread();

@@ -12,11 +12,13 @@ use crate::files::Mapped;
 use crate::growth::SoFar;
 use crate::mappings::Mapping;
 use crate::maps::{self, MapsLine};
+use crate::proc_text;
 use crate::processes::Processes;
 use crate::published::Published;
 use crate::recorder::Recorded;
 use crate::recording::{
     Address, CodeId, ContextId, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task, TaskRoot, ThreadId,
+    now,
 };
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
@@ -154,7 +156,7 @@ impl Assembler {
             Some(Record::ThreadStart(thread)) => self.thread_starts(process, &thread),
             Some(Record::ThreadEnd(thread)) => self.thread_ends(process, &thread),
             Some(Record::Mappings(lines)) => {
-                let lines = lines.lines().filter_map(maps::parse).collect();
+                let lines = maps::lines(lines).filter_map(maps::parse).collect();
                 self.map(process, lines, MonotonicNs(0));
             }
             Some(Record::Scope(scope)) => process.scopes.say(scope),
@@ -329,11 +331,12 @@ impl Assembler {
 
     /// Looks up what a process has mapped, unless that was just done. Whether there is something new.
     fn look_up_mappings(&mut self, process: &mut Sampled, time: MonotonicNs) -> bool {
-        if process.looked_up.is_some_and(|last| time.0.saturating_sub(last.0) < LOOK_UP_PERIOD) {
+        // By the clock: the times of samples can be anything, and looking up may take long.
+        if process.looked_up.is_some_and(|last| now().0.saturating_sub(last.0) < LOOK_UP_PERIOD) {
             return false;
         }
-        process.looked_up = Some(time);
         let lines = maps::read(process.owner.pid);
+        process.looked_up = Some(now());
         self.map(process, lines, time)
     }
 
@@ -461,6 +464,6 @@ fn cpu_ns_of(pid: u32, tid: u32) -> Option<u64> {
 
 /// The name that a thread has now.
 fn name_of(pid: u32, tid: u32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+    let name = proc_text::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
     Some(name.trim_end_matches('\n').to_owned())
 }

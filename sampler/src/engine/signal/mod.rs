@@ -25,10 +25,27 @@ pub(super) use sources::Sources;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the reader sleeps between two looks at the rings, in milliseconds. A ring has room for a second or more.
 const ROUND_MS: u16 = 10;
+
+/// How long reading may take. A sample that carries little can have much put together anew: a program that wants to can fill its
+/// ring with what takes hours.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Before it is the turn of another ring.
+    turn: Duration,
+    /// Before a ring is done whose process has made another one.
+    ring: Duration,
+    /// Before the end, once sampling has stopped.
+    end: Duration,
+}
+
+impl Patience {
+    const USUAL: Patience =
+        Patience { turn: Duration::from_millis(100), ring: Duration::from_millis(500), end: Duration::from_secs(30) };
+}
 
 /// The thread that reads rings.
 #[derive(Debug)]
@@ -53,7 +70,7 @@ impl Engine {
         let (tap, asked) = growth::tap();
         let reader = thread::Builder::new()
             .name("pronk-read".into())
-            .spawn(move || read(rings, Assembler::new(sources), &stopped, asked))
+            .spawn(move || read(rings, Assembler::new(sources), &stopped, asked, Patience::USUAL))
             .map_err(Error::system("pthread_create"))?;
         Ok(Engine { mode, stop, reader, tap })
     }
@@ -92,10 +109,28 @@ struct Open {
     process: Sampled,
 }
 
+/// How far a ring was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drained {
+    /// All that was there.
+    Whole,
+    /// Not all: it took too long.
+    InPart,
+    /// Up to where it contradicts itself.
+    Damaged,
+}
+
 /// Reads rings until it is told to stop.
-fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeReader, mut asked: Asked) -> Read {
+fn read(
+    mut directory: RingDirectory,
+    mut assembler: Assembler,
+    stopped: &PipeReader,
+    mut asked: Asked,
+    patience: Patience,
+) -> Read {
     let mut open: Vec<Open> = Vec::new();
     let mut contents = Vec::new();
+    let mut stopped_at = None;
     loop {
         let stopping = wait(stopped);
         if stopping {
@@ -108,19 +143,25 @@ fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeRe
             if stopping {
                 ring.stop();
             }
-            begin(ring, &mut open, &mut assembler, &mut contents);
+            begin(ring, &mut open, &mut assembler, &mut contents, patience);
         }
+        let mut is_done = true;
         open.retain_mut(|open| {
             let was_over = !open.process.owner.is_alive();
-            let went_on = drain(open, &mut assembler, &mut contents);
+            let drained = drain(open, &mut assembler, &mut contents, patience.turn);
             assembler.look_up_names(&mut open.process, now());
-            let ended = !went_on || was_over;
+            let ended = drained == Drained::Damaged || (was_over && drained == Drained::Whole);
             if ended {
                 end(open, &mut assembler, was_over);
             }
+            is_done &= drained != Drained::InPart;
             !ended
         });
-        if stopping {
+        let is_over = stopping && stopped_at.get_or_insert_with(Instant::now).elapsed() >= patience.end;
+        if is_over && !is_done {
+            assembler.notes.push("not all samples were read: reading them took too long".to_owned());
+        }
+        if is_over || (stopping && is_done) {
             open.iter_mut().for_each(|open| end(open, &mut assembler, false));
             return assembler.finish();
         }
@@ -128,8 +169,20 @@ fn read(mut directory: RingDirectory, mut assembler: Assembler, stopped: &PipeRe
     }
 }
 
+/// Reads the rings in a directory to their ends, as when sampling stops, unless that takes longer than `longest`; each ring for
+/// no longer than `turn` at a time.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_to_end(directory: std::path::PathBuf, turn: Duration, longest: Duration) -> Recorded {
+    let (stopped, stop) = io::pipe().expect("a pipe");
+    drop(stop);
+    let (_tap, asked) = growth::tap();
+    let rings = RingDirectory::new(directory, None);
+    let patience = Patience { turn, ring: turn, end: longest };
+    read(rings, Assembler::new(Sources::default()), &stopped, asked, patience).0
+}
+
 /// Begins to read a ring. One of the same process that was made before belongs to an image that is gone.
-fn begin(ring: Ring, open: &mut Vec<Open>, assembler: &mut Assembler, contents: &mut Vec<u8>) {
+fn begin(ring: Ring, open: &mut Vec<Open>, assembler: &mut Assembler, contents: &mut Vec<u8>, patience: Patience) {
     let owner = ring.owner();
     let from = ring.header().forked_from;
     let is_same = |open: &Open| open.process.owner.said() == owner.said();
@@ -137,7 +190,7 @@ fn begin(ring: Ring, open: &mut Vec<Open>, assembler: &mut Assembler, contents: 
     open.retain_mut(|open| {
         let is_gone = is_same(open);
         if is_gone {
-            drain(open, assembler, contents);
+            drain(open, assembler, contents, patience.ring);
             end(open, assembler, true);
         }
         !is_gone
@@ -153,27 +206,30 @@ fn end(open: &mut Open, assembler: &mut Assembler, is_over: bool) {
     open.ring.remove();
 }
 
-/// Reads what is finished in a ring, and is there by now: one process cannot keep the others waiting. Whether it can be
-/// read on.
-fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>) -> bool {
-    open.ring.guard();
+/// Reads what is finished in a ring, and is there by now, a record at least, but for no longer than so: one process cannot keep
+/// the others waiting.
+fn drain(open: &mut Open, assembler: &mut Assembler, contents: &mut Vec<u8>, longest: Duration) -> Drained {
     open.ring.beat();
+    let begun = Instant::now();
     let mut left = open.ring.unread();
     while left > 0 {
         match open.ring.read(contents) {
             Ok(Some(kind)) => {
                 assembler.record(&mut open.process, kind, contents);
                 left = left.saturating_sub((size_of::<RingRecord>() + contents.len()) as u64);
+                if left > 0 && begun.elapsed() >= longest {
+                    return Drained::InPart;
+                }
             }
             Ok(None) => break,
             Err(_) => {
                 let pid = open.process.owner.pid;
                 assembler.notes.push(format!("the ring of process {pid} is damaged; its samples end there"));
-                return false;
+                return Drained::Damaged;
             }
         }
     }
-    true
+    Drained::Whole
 }
 
 /// Waits for the next round. Returns whether to stop.

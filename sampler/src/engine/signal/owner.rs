@@ -3,6 +3,7 @@
 //! A process in a pid namespace of its own, as in a container that the command starts, knows itself and its threads by
 //! other ids than the profiler does (pid_namespaces(7)). Its `/proc/PID/status` has both.
 
+use crate::proc_text;
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -101,7 +102,7 @@ fn numbered(directory: &Path) -> impl Iterator<Item = u32> {
 }
 
 fn status_of(directory: &Path) -> Option<String> {
-    fs::read_to_string(directory.join("status")).ok()
+    proc_text::read(directory.join("status")).ok()
 }
 
 /// The id of a process or thread in its own pid namespace, from its directory in `/proc`.

@@ -18,7 +18,7 @@ pub(super) enum Record<'a> {
     ThreadStart(Thread),
     ThreadEnd(Thread),
     /// Lines of `/proc/PID/maps`.
-    Mappings(String),
+    Mappings(&'a [u8]),
     Scope(RawScope),
     /// Nothing, or nothing that this version knows.
     Other,
@@ -96,8 +96,7 @@ pub(super) fn read(kind: u32, contents: &[u8]) -> Option<Record<'_>> {
         Some(RingRecordKind::ThreadStart) => Record::ThreadStart(read_thread(contents)?),
         Some(RingRecordKind::ThreadEnd) => Record::ThreadEnd(read_thread(contents)?),
         Some(RingRecordKind::Mappings) => {
-            let text = contents.split(|byte| *byte == 0).next().unwrap_or_default();
-            Record::Mappings(String::from_utf8_lossy(text).into_owned())
+            Record::Mappings(contents.split(|byte| *byte == 0).next().unwrap_or_default())
         }
         Some(RingRecordKind::Scope) => Record::Scope(read_scope(contents, false)?),
         Some(RingRecordKind::Arguments) => Record::Scope(read_scope(contents, true)?),

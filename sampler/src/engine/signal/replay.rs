@@ -58,7 +58,7 @@ impl Replay {
             self.forget();
             return None;
         };
-        let from = LONGEST_STACK - size;
+        let from = self.bytes.len() - size;
         self.bytes.get_mut(from..from + sample.stack.len())?.copy_from_slice(sample.stack);
         self.used = size;
         let links_kept = self.links_kept(sample);
@@ -111,15 +111,25 @@ impl Replay {
         let size = usize::try_from(sample.stack_end.checked_sub(start)?).ok().filter(|size| *size <= LONGEST_STACK)?;
         let kept = size.checked_sub(sample.stack.len())?;
         let fits = self.links_kept(sample) <= self.links.len() && self.keep(kept, sample.stack_end);
+        if fits {
+            self.grow(size);
+        }
         fits.then_some((start, size, kept))
+    }
+
+    /// Makes so much room for the stack. It is as much as samples have needed: a program may say that it has any number of
+    /// threads.
+    fn grow(&mut self, size: usize) {
+        if size > self.bytes.len() {
+            let room = size.max(2 * self.bytes.len()).min(LONGEST_STACK);
+            let mut bytes = vec![0; room - self.bytes.len()];
+            bytes.append(&mut self.bytes);
+            self.bytes = bytes;
+        }
     }
 
     /// Has the last bytes be those up to an address, of which so many are to be as they were. Whether they can be.
     fn keep(&mut self, kept: usize, end: u64) -> bool {
-        if self.bytes.is_empty() {
-            // Zeros that are not written take no memory until something else is.
-            self.bytes = vec![0; LONGEST_STACK];
-        }
         let shift = match self.end.checked_sub(end).map(usize::try_from) {
             _ if kept == 0 => 0,
             Some(Ok(shift)) if shift.saturating_add(kept) <= self.used => shift,
@@ -127,8 +137,8 @@ impl Replay {
         };
         if shift > 0 {
             // The copy ends earlier than before.
-            let last = LONGEST_STACK - shift;
-            self.bytes.copy_within(last - kept..last, LONGEST_STACK - kept);
+            let (end, last) = (self.bytes.len(), self.bytes.len() - shift);
+            self.bytes.copy_within(last - kept..last, end - kept);
         }
         self.end = end;
         true
@@ -200,6 +210,22 @@ mod tests {
         // Nothing is.
         let fourth = replay(&mut state, sample(3, 0x5000..0x5008, &[9; 8], &[], 0));
         assert_eq!(fourth, Some((vec![9; 8], u64::MAX, vec![])));
+    }
+
+    #[test]
+    fn a_thread_takes_the_memory_that_its_stacks_need() {
+        let mut state = Replay::default();
+        assert!(replay(&mut state, sample(0, 0x1000..0x1000, &[], &[], 0)).is_some());
+        assert_eq!(state.bytes.len(), 0);
+        // It grows by small steps, each of which keeps what was there.
+        let end = 0x100_0000;
+        for step in 1..=(LONGEST_STACK / 8) as u64 {
+            let kept = 8 * (step - 1);
+            let (stack, _, _) =
+                replay(&mut state, sample(step as u32, end - kept - 8..end, &[step as u8; 8], &[], 0)).unwrap();
+            assert_eq!((stack.len() as u64, stack[0], stack[stack.len() - 1]), (kept + 8, step as u8, 1));
+            assert!(state.bytes.len() < 2 * stack.len() + 8);
+        }
     }
 
     #[test]

@@ -1,23 +1,20 @@
 //! The rings of a session: found in their directory, mapped, and read.
 //!
 //! # Safety
-//! `unsafe` is needed to map a ring and to read it. A ring's file is the target's: what is in it is believed by nobody
-//! (`RingReader` checks each step). Reading what was cut off from it would end this process with SIGBUS, so its size is
-//! looked at before each round of reading. Only the user who runs both could cut it off between the two, since the
-//! directory is private. Reading by `pread` instead would be safe from that, but gives no order between what is read, and
-//! the writers' atomics rest on one.
+//! `unsafe` is needed to read a ring where it is mapped. It is the target's: what is in it is believed by nobody (`RingReader`
+//! checks each step), and [`SharedMemory`] sees to what happens when its file is cut off. Reading by `pread` instead would give
+//! no order between what is read, and the writers' atomics rest on one.
 
 use super::owner::{Owner, Said};
+use crate::shared_memory::SharedMemory;
 use pronk_trampolines::ring::{Damaged, RingReader};
 use pronk_trampolines::wire::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, Token};
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 /// The largest ring that is mapped, in bytes of data.
@@ -26,17 +23,15 @@ const LARGEST: u64 = 64 << 20;
 /// A ring that is mapped.
 #[derive(Debug)]
 pub(in crate::engine) struct Ring {
-    base: NonNull<u8>,
+    reader: RingReader,
+    /// Where the reader reads.
+    _memory: SharedMemory,
     size: usize,
     path: PathBuf,
-    reader: RingReader,
     /// Whether samples were stopped: by this process, and by the target before that.
     is_stopped: bool,
     is_abandoned: bool,
 }
-
-// SAFETY: the mapping is the ring's own.
-unsafe impl Send for Ring {}
 
 impl Ring {
     /// Maps the ring in a file. `None` when the file is not yet a ring.
@@ -59,10 +54,11 @@ impl Ring {
             return Err(invalid("its size is not that of a ring"));
         }
         let size = metadata.len() as usize;
-        let base = map(&file, size)?;
-        // SAFETY: the mapping is as large as the reader is told.
-        let reader = unsafe { RingReader::new(base, capacity) };
-        let ring = Ring { base, size, path: path.to_owned(), reader, is_stopped: false, is_abandoned: false };
+        let memory = SharedMemory::map(&file, size)?;
+        // SAFETY: the mapping is as large as the reader is told, and stays as long as the ring, whatever becomes of the file.
+        let reader = unsafe { RingReader::new(memory.base(), capacity) };
+        let ring =
+            Ring { reader, _memory: memory, size, path: path.to_owned(), is_stopped: false, is_abandoned: false };
         let header = ring.header();
         match (header.magic == RING_MAGIC, header.version) {
             // The magic number is written last.
@@ -93,7 +89,6 @@ impl Ring {
 
     /// Has the target take no more samples.
     pub(in crate::engine) fn stop(&mut self) {
-        self.guard();
         let was_stopped = self.header().stop.swap(1, Ordering::Relaxed) != 0;
         self.is_abandoned |= was_stopped && !self.is_stopped;
         self.is_stopped = true;
@@ -107,18 +102,6 @@ impl Ring {
     /// Says that the profiler lives.
     pub(in crate::engine) fn beat(&self) {
         self.header().heartbeat.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// If the file was cut off, puts empty memory of this process's in its place, where nothing can be read that is valid.
-    pub(in crate::engine) fn guard(&mut self) {
-        // A file that was removed is as it was.
-        let is_cut = std::fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.len() < self.size as u64);
-        if is_cut {
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-            // SAFETY: it replaces the ring's own mapping, whole. What is read from it is believed by nobody.
-            unsafe { libc::mmap(self.base.as_ptr().cast(), self.size, access, flags, -1, 0) };
-        }
     }
 
     /// The bytes that have not been read, in records that are finished or begun.
@@ -137,23 +120,6 @@ impl Ring {
         // The directory goes with the session in any case.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is the ring's own, and its reader goes with it.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.size) };
-    }
-}
-
-fn map(file: &File, size: usize) -> io::Result<NonNull<u8>> {
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
-    let memory = unsafe { libc::mmap(ptr::null_mut(), size, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-    if memory == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(memory.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
 /// The directory in which targets make their rings.
