@@ -57,7 +57,7 @@ pub use error::Error;
 pub use growth::Growth;
 pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};
-pub use launch::Streams;
+pub use launch::{Streams, with_stubs_only};
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
 pub use session::{EngineChoice, Request, Session, Watched};

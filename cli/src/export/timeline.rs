@@ -120,7 +120,7 @@ fn bars(columns: &[f64], degree: u8) -> impl Iterator<Item = (usize, usize)> + '
     runs.filter(move |(_, run)| degree_of(run[0]) == degree).map(|(begin, run)| (begin, run.len()))
 }
 
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     match name.char_indices().nth(LONGEST_NAME) {
         None => name.to_owned(),
         Some(_) => name.chars().take(LONGEST_NAME - 1).chain(['\u{2026}']).collect(),

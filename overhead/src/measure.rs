@@ -1,0 +1,251 @@
+//! Runs a command and measures what it uses.
+//!
+//! What runs under a profiler is its child, and what the kernel says of the profiler's resources includes the profiler's
+//! own. So the target is always started through a helper, [`helper`] in a process of its own, which waits for that one child and
+//! leaves what it used in a file: the same way with and without a profiler around it.
+
+use crate::interrupts::Interrupts;
+use crate::wait::{self, Ended};
+use anyhow::{Context, Result};
+use nix::sys::prctl;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a target used, its own children that it waited for included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Used {
+    /// Time on the clock, in seconds.
+    pub wall: f64,
+    /// CPU time in user and kernel mode, in seconds.
+    pub cpu: f64,
+    /// The most memory that one of its processes had at once, in KiB, where that is told from the profiler's.
+    pub memory_kib: Option<u64>,
+}
+
+/// One run of a target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// What the target used.
+    pub target: Used,
+    /// CPU time of the target and of all that was around it, in seconds.
+    pub total_cpu: f64,
+    /// The target's exit status, as a shell gives it.
+    pub status: u8,
+    /// The profiler's, where it is another process.
+    #[serde(skip)]
+    pub status_around: u8,
+    /// Time on the clock of an empty script that was run in the same way, in seconds, where there was one.
+    pub startup: Option<f64>,
+    /// The last line of stderr, where that is kept.
+    #[serde(skip)]
+    pub said: String,
+    /// What was written to stdout, where that is kept.
+    #[serde(skip)]
+    pub stdout: Vec<u8>,
+}
+
+/// What became of an attempt to run a target.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It ran to its end.
+    Ran(Run),
+    /// It did not, and why.
+    NotRun(String),
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+/// Which process is the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The one that the helper starts.
+    #[default]
+    Itself,
+    /// The only child of the one that the helper starts, which is a profiler. Such a target has the profiler's time on the clock.
+    ItsChild,
+}
+
+/// What to run: the words around the helper, and those that the helper runs.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// A profiler that starts what follows, such as `pronk record --`.
+    pub around: Vec<OsString>,
+    /// The program, or a profiler that runs it itself.
+    pub inside: Vec<OsString>,
+    /// Which process is the target.
+    pub target: Target,
+}
+
+/// Where the target's stdout and stderr go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Stdout goes nowhere; the end of stderr is for messages.
+    Discarded,
+    /// Both to this process's stderr.
+    Shown,
+    /// Stdout is in [`Run::stdout`].
+    Kept,
+}
+
+/// Runs commands, one at a time.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// The words of a command that calls [`helper`] with the path and the command that follow them.
+    pub helper: Vec<OsString>,
+    /// What targets write.
+    pub output: Output,
+    /// Who may ask to stop.
+    pub interrupts: Interrupts,
+}
+
+/// What [`helper`] leaves in its file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Report {
+    helper: i32,
+    target: i32,
+    status: u8,
+    wall: f64,
+    cpu: f64,
+    own_cpu: f64,
+    memory_kib: u64,
+}
+
+impl Runner {
+    /// Runs a target to its end. `left` names files, by the target's process id, that the profiler leaves elsewhere and that are
+    /// to be removed.
+    ///
+    /// # Errors
+    /// When the system refuses what has nothing to do with the command.
+    pub fn run(&self, words: &Words, left: Option<fn(i32) -> PathBuf>) -> Result<Outcome> {
+        let directory = tempfile::tempdir().context("no temporary directory for the measurement")?;
+        let file = directory.path().join("used.json");
+        let all = [&words.around, &self.helper, &vec![file.clone().into(), "--".into()], &words.inside]
+            .map(Vec::as_slice)
+            .concat();
+        let (program, arguments) = all.split_first().context("there is no command")?;
+        let mut kept = [tempfile::tempfile()?, tempfile::tempfile()?];
+        let [stdout, stderr] = self.streams(&kept)?;
+        // Some profilers (py-spy 0.4) end without waiting for the program. It is then this process that does.
+        prctl::set_child_subreaper(true).context("prctl(PR_SET_CHILD_SUBREAPER)")?;
+        let mut command = Command::new(program);
+        // A process group of its own: who asks to stop ends all of it, and Ctrl-C of a terminal does not reach it first.
+        command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
+        let started = self.interrupts.begin(|| {
+            let child = command.spawn().with_context(|| format!("{} does not start", Path::new(program).display()))?;
+            let pid = Pid::from_raw(child.id().cast_signed());
+            Ok((pid, pid))
+        });
+        let child = match started {
+            Ok(Some(child)) => child,
+            Ok(None) => return Ok(Outcome::Interrupted),
+            Err(error) => return Ok(Outcome::NotRun(format!("{error:#}"))),
+        };
+        wait::until_ended(child)?;
+        self.interrupts.ended();
+        let around = wait::wait(child)?;
+        if self.interrupts.asked() {
+            return Ok(Outcome::Interrupted);
+        }
+        let Some(report) = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Report>(&text).ok()) else {
+            return Ok(Outcome::NotRun(why(around.status, &mut kept[1])));
+        };
+        if let Some(left) = left {
+            let _ = fs::remove_file(left(report.target));
+        }
+        let mut run = run_of(&report, &around, words.target);
+        run.total_cpu += cpu_of_orphan(report.helper);
+        run.said = last_line(&mut kept[1]);
+        if self.output == Output::Kept {
+            kept[0].rewind()?;
+            kept[0].read_to_end(&mut run.stdout)?;
+        }
+        Ok(Outcome::Ran(run))
+    }
+
+    fn streams(&self, [stdout, stderr]: &[File; 2]) -> Result<[Stdio; 2]> {
+        let own = || io::stderr().as_fd().try_clone_to_owned().map(Stdio::from);
+        Ok(match self.output {
+            Output::Discarded => [Stdio::null(), stderr.try_clone()?.into()],
+            Output::Shown => [own()?, own()?],
+            Output::Kept => [stdout.try_clone()?.into(), stderr.try_clone()?.into()],
+        })
+    }
+}
+
+fn run_of(report: &Report, around: &Ended, target: Target) -> Run {
+    let used = match target {
+        Target::Itself => Used { wall: report.wall, cpu: report.cpu, memory_kib: Some(report.memory_kib) },
+        Target::ItsChild => Used { wall: report.wall, cpu: report.cpu - report.own_cpu, memory_kib: None },
+    };
+    Run {
+        target: used,
+        total_cpu: around.cpu.as_secs_f64(),
+        status: report.status,
+        status_around: shell_status(around.status),
+        startup: None,
+        said: String::new(),
+        stdout: Vec::new(),
+    }
+}
+
+/// The CPU time of a helper whose parent has ended without waiting for it, and of its target.
+fn cpu_of_orphan(helper: i32) -> f64 {
+    wait::wait(Pid::from_raw(helper)).map_or(0.0, |ended| ended.cpu.as_secs_f64())
+}
+
+/// Why there is no measurement.
+fn why(status: ExitStatus, stderr: &mut File) -> String {
+    match last_line(stderr).as_str() {
+        "" => format!("it ended with {status}"),
+        line => format!("it ended with {status}: {line}"),
+    }
+}
+
+/// The last thing that was said in a file.
+fn last_line(file: &mut File) -> String {
+    let mut said = Vec::new();
+    let _ = file.rewind().and_then(|()| file.read_to_end(&mut said));
+    let said = String::from_utf8_lossy(&said);
+    said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
+/// What a helper does: runs `command`, writes what it used to `file`, and returns its exit status.
+///
+/// # Errors
+/// When the command cannot be started, or the file cannot be written.
+pub fn helper(file: &Path, command: &[OsString]) -> Result<u8> {
+    let (program, arguments) = command.split_first().context("there is no command to measure")?;
+    let started = Instant::now();
+    let child = Command::new(program)
+        .args(arguments)
+        .spawn()
+        .with_context(|| format!("{} does not start", Path::new(program).display()))?;
+    let target = child.id().cast_signed();
+    let ended = wait::wait(Pid::from_raw(target)).context("the command cannot be waited for")?;
+    let wall = started.elapsed();
+    let [wall, cpu, own_cpu] = [wall, ended.cpu, ended.own_cpu].map(|time: Duration| time.as_secs_f64());
+    let status = shell_status(ended.status);
+    let helper = std::process::id().cast_signed();
+    let report = Report { helper, target, status, wall, cpu, own_cpu, memory_kib: ended.memory_kib };
+    fs::write(file, serde_json::to_vec(&report)?).with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(status)
+}
+
+/// An exit status as a shell gives it: 128 and the number for a signal.
+fn shell_status(status: ExitStatus) -> u8 {
+    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// A command as a person would type it, near enough for a message.
+pub fn display(words: &[OsString]) -> String {
+    words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
