@@ -136,7 +136,7 @@ pub fn measure(workload: &Workload, settings: &Settings<'_>) -> Result<Overhead>
     let recording = Recording { output: &profile, frequency: settings.frequency, options: settings.options };
     let own = std::env::current_exe().context("the path of pronk-bench is not known")?;
     let runner =
-        Runner { helper: vec![own.into(), "measure".into()], output: Output::Kept, interrupts: Interrupts::default() };
+        Runner { helper: vec![own.into(), "measure".into()], output: Output::Kept, interrupts: Interrupts::heed()? };
     let runs = |name, around| {
         let words = Words { around, inside: workload.command.clone(), ..Words::default() };
         Runs { name, words, runner: &runner }

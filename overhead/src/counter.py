@@ -3,6 +3,7 @@
     python counter.py setprofile|monitoring OUTPUT (SCRIPT | -m MODULE) [ARGUMENT]...
 """
 
+import os
 import runpy
 import sys
 
@@ -19,16 +20,18 @@ def main(way, output, program, *arguments):
         if event == "call":
             calls += 1
 
+    own = os.path.dirname(os.path.realpath(__file__))
     if program == "-m":
+        first_place = os.getcwd()
         run = lambda: runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
         sys.argv = list(arguments)
     else:
-        import os
-
-        # As Python itself: the script's directory is the first place for modules.
-        sys.path[0] = os.path.dirname(os.path.realpath(program))
+        first_place = os.path.dirname(os.path.realpath(program))
         run = lambda: runpy.run_path(program, run_name="__main__")
         sys.argv = [program, *arguments]
+    # Modules are looked for where they would be without the counter; nowhere of that kind with -I and -P.
+    if sys.path[0] == own:
+        sys.path[0] = first_place
     try:
         if way == "setprofile":
             import threading

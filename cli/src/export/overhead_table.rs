@@ -2,12 +2,16 @@
 
 use crate::messages::printable;
 use pronk_overhead::campaign::Overheads;
+use pronk_overhead::measure::Run;
 use pronk_overhead::results::{Compared, Costs};
-use pronk_overhead::statistics::Verdict;
+use pronk_overhead::statistics::{Estimate, Verdict};
 use std::io::{self, Write};
 
 /// The name of the row that compares plain runs with each other.
 const PLAIN: &str = "plain, again";
+
+/// A program that takes less time is too short to say much of profilers.
+const SHORT_SECONDS: f64 = 0.5;
 
 /// Writes the table.
 #[derive(Debug)]
@@ -59,7 +63,20 @@ fn head(overheads: &Overheads) -> Vec<String> {
         overheads.command.clone(),
         format!("{python}{}{of} rounds, samplers at {} Hz", overheads.rounds, overheads.frequency),
         format!("{}, {} processors{virtual_machine}, Linux {}{load}", machine.cpu, machine.cores, machine.kernel),
+        plain(&overheads.plain),
     ]
+}
+
+/// What the ratios are to.
+fn plain(costs: &Costs) -> String {
+    let median = |of: fn(&Run) -> f64| {
+        let values: Vec<f64> = costs.measured.iter().map(of).collect();
+        Estimate::of(&values).map_or(0.0, |estimate| estimate.median)
+    };
+    let (wall, cpu) = (median(|run| run.target.wall), median(|run| run.target.cpu));
+    let memory = median(|run| run.target.memory_kib.unwrap_or(0) as f64) / 1024.0;
+    let short = if wall < SHORT_SECONDS { "; so short a program measures starting and ending" } else { "" };
+    format!("plain: {wall:.2} s on the clock, {cpu:.2} s of CPU time, {memory:.0} MiB{short}")
 }
 
 fn row(name: &str, costs: &Costs) -> [String; 7] {
@@ -125,7 +142,6 @@ fn remarks(overheads: &Overheads) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pronk_overhead::statistics::Estimate;
 
     fn compared(values: &[f64], none: f64) -> Option<Compared> {
         let estimate = Estimate::of(values)?;
