@@ -3,7 +3,7 @@
 use crate::choice::{Choice, Chosen, LeftOut};
 use crate::interpreter::Python;
 use crate::machine::Machine;
-use crate::measure::{Outcome, Runner, Words, display};
+use crate::measure::{Outcome, Runner, Words};
 use crate::profilers::{Kind, Setting};
 use crate::program::Program;
 use crate::results::{Costs, statuses_of_plain};
@@ -172,7 +172,7 @@ impl Campaign<'_> {
         }
         Ok(Overheads {
             version: VERSION,
-            command: display(self.program.words()),
+            command: self.program.display(),
             python: self.program.python.as_ref().ok().map(|python| python.interpreter.python.clone()),
             machine,
             frequency: self.frequency,

@@ -2,6 +2,7 @@
 //! the script.
 
 use crate::interpreter::Interpreter;
+use crate::measure::display;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// A command.
 #[derive(Clone, Debug)]
 pub struct Program {
+    /// Its words, as the user has them.
+    given: Vec<OsString>,
     /// Its words, to be run as they are.
     words: Vec<OsString>,
     /// What Python there is in it; or why none is seen.
@@ -87,12 +90,12 @@ impl PythonCommand {
 
 impl Program {
     /// Looks for Python in a command: an interpreter by its name, or a script whose `#!` line has one.
-    pub fn of(words: &[OsString]) -> Program {
-        let python = python_of(words);
+    pub fn of(given: &[OsString]) -> Program {
+        let python = python_of(given);
         // Where the interpreter is known, all runs begin with it: a version manager's script before it would be in some runs and
         // not in others.
-        let words = python.as_ref().map_or_else(|_| words.to_vec(), |python| python.with_options(&[]));
-        Program { words, python }
+        let words = python.as_ref().map_or_else(|_| given.to_vec(), |python| python.with_options(&[]));
+        Program { given: given.to_vec(), words, python }
     }
 
     /// A script that is run by the same interpreter with the same options. `None` where there is none.
@@ -100,10 +103,16 @@ impl Program {
         let mut python = self.python.clone().ok()?;
         python.code = Code::Script(script.into());
         python.arguments.clear();
-        Some(Program { words: python.with_options(&[]), python: Ok(python) })
+        let words = python.with_options(&[]);
+        Some(Program { given: words.clone(), words, python: Ok(python) })
     }
 
-    /// The command's words.
+    /// The command as the user has it, for people.
+    pub fn display(&self) -> String {
+        display(&self.given)
+    }
+
+    /// The words to run it by.
     pub fn words(&self) -> &[OsString] {
         &self.words
     }

@@ -27,8 +27,8 @@ const LOGARITHMIC_FROM: f64 = 8.0;
 type Series = (&'static str, &'static str, fn(&Costs) -> Option<Compared>);
 
 const SERIES: [Series; 3] = [
-    ("time on the clock", "rgb(110,168,224)", |costs| costs.wall),
-    ("CPU time of the program", "rgb(38,98,160)", |costs| costs.cpu),
+    ("time on the clock", "rgb(176,212,246)", |costs| costs.wall),
+    ("CPU time of the program", "rgb(110,168,224)", |costs| costs.cpu),
     ("CPU time of all processes", "rgb(240,154,66)", |costs| costs.total_cpu),
 ];
 
