@@ -50,6 +50,11 @@ fn profiler<'d>(data: &'d Value, name: &str) -> &'d Value {
     found.unwrap_or_else(|| panic!("no {name}: {data}"))
 }
 
+fn profiler_runs(data: &Value, name: &str) -> u64 {
+    let found = data["profilers"].as_array().unwrap().iter().find(|profiler| profiler["name"] == name);
+    found.map_or(0, |profiler| profiler["runs"].as_u64().unwrap())
+}
+
 #[test]
 fn each_version_has_its_own_tracers_and_all_runs_are_counted() {
     on_each_version(|interpreter| {
@@ -61,7 +66,7 @@ fn each_version_has_its_own_tracers_and_all_runs_are_counted() {
             asked += ",sys.monitoring";
         }
         if minor >= 15 {
-            asked += ",profiling.tracing,profiling.sampling";
+            asked += ",profiling.tracing";
         }
         let log = place.file("log");
         let log = ["--log", log.to_str().unwrap()];
@@ -78,12 +83,11 @@ fn each_version_has_its_own_tracers_and_all_runs_are_counted() {
             let costs = profiler(&data, name);
             assert_eq!((&costs["runs"], costs["measured"].as_array().unwrap().len()), (&2.into(), 2), "{name}: {data}");
             assert_eq!(costs["other_statuses"], Value::Array(Vec::new()), "{name}");
-            for what in ["wall", "total_cpu", "startup_seconds"] {
+            for what in ["wall", "total_cpu", "memory", "startup_seconds"] {
                 assert!(costs[what]["median"].as_f64().is_some(), "{name} {what}: {costs}");
                 assert_eq!(costs[what]["interval"], Value::Null, "two runs have no interval");
                 assert_eq!(costs[what]["against_plain"], "undecided");
             }
-            assert_eq!(costs["memory"].is_null(), *name == "profiling.sampling", "{name}: {costs}");
             assert!(table.lines().any(|line| line.starts_with(name)), "{name}: {table}");
         }
         // Two plain runs in each round, and the round that does not count; and all see the same of how they are run.
@@ -91,6 +95,29 @@ fn each_version_has_its_own_tracers_and_all_runs_are_counted() {
         assert_eq!(log.lines().count(), 3 * (2 + expected.len()), "{log}");
         assert!(log.lines().all(|line| line.starts_with("__main__ ") && Some(line) == log.lines().next()), "{log}");
     });
+}
+
+#[test]
+fn a_profiler_that_starts_the_program_itself_is_told_from_it() {
+    let newest = newest();
+    if newest.python.minor < 15 {
+        return eprintln!("SKIPPED: there is no CPython 3.15 here, and profiling.sampling is in no other");
+    }
+    let place = Place::new();
+    let options = ["--runs", "1", "--profilers", "profiling.sampling"];
+    let table = succeeded(&run(&mut place.overhead(&options, newest, &["--burn", "1"])));
+    let data = place.data();
+    let costs = profiler(&data, "profiling.sampling");
+    if costs["runs"] == 0 {
+        // It gives up where the program is slow to start. That is said.
+        assert!(table.contains("profiling.sampling changes the program"), "{table}");
+        return;
+    }
+    let measured = &costs["measured"][0];
+    let (target, all) = (measured["target"]["cpu"].as_f64().unwrap(), measured["total_cpu"].as_f64().unwrap());
+    assert!((1.0..all).contains(&target), "the program uses a second, and its profiler something: {measured}");
+    assert_eq!((&costs["memory"], &measured["target"]["memory_kib"]), (&Value::Null, &Value::Null));
+    assert!(table.contains("where memory is missing"), "{table}");
 }
 
 #[test]
@@ -255,16 +282,18 @@ fn profilers_of_others_are_measured_where_they_are() {
         eprintln!("SKIPPED: no interpreter has yappi and py-spy in PRONK_TEST_PACKAGES");
         return;
     };
-    let mut pronk = place.overhead(&["--runs", "1", "--profilers", "yappi,py-spy"], interpreter, &[]);
+    let mut pronk = place.overhead(&["--runs", "1", "--profilers", "yappi,py-spy"], interpreter, &["--burn", "1"]);
     let packages = packages(interpreter);
     let path = std::env::join_paths([packages.join("bin"), "/usr/bin".into(), "/bin".into()]).unwrap();
     let table = succeeded(&run(pronk.env("PYTHONPATH", &packages).env("PATH", path)));
     let data = place.data();
-    assert_eq!(names(&data), ["py-spy", "yappi"], "{table}");
     assert!(profiler(&data, "yappi")["profiler_version"].as_str().is_some_and(|version| version.starts_with('1')));
-    for name in ["yappi", "py-spy"] {
+    assert_eq!(profiler(&data, "yappi")["runs"], 1, "{data}");
+    // py-spy may come too late for a sample, and fails then.
+    let failed = ["py-spy (it ended with exit status", "py-spy failed in 1 of 1 runs: it ended with exit status"];
+    assert!(profiler_runs(&data, "py-spy") == 1 || failed.iter().any(|said| table.contains(said)), "{table}");
+    for name in names(&data).into_iter().filter(|name| profiler_runs(&data, name) == 1) {
         let costs = profiler(&data, name);
-        assert_eq!(costs["runs"], 1, "{costs}");
         let measured = &costs["measured"][0];
         let (target, all) = (measured["target"]["cpu"].as_f64().unwrap(), measured["total_cpu"].as_f64().unwrap());
         assert!(target <= all, "the target is a part of all, who ever waits for it: {measured}");

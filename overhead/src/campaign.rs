@@ -110,7 +110,12 @@ impl Trial for Runs<'_> {
 
     fn run(&self) -> Result<Outcome> {
         let mut outcome = self.runner.run(&self.program, self.left)?;
-        let (Outcome::Ran(run), Some(empty)) = (&mut outcome, &self.empty) else { return Ok(outcome) };
+        let Outcome::Ran(run) = &mut outcome else { return Ok(outcome) };
+        // What a profiler costs that has failed is not known, also if the program went well.
+        if let Some(reason) = run.fault_around() {
+            return Ok(Outcome::NotRun(reason));
+        }
+        let Some(empty) = &self.empty else { return Ok(outcome) };
         match self.runner.run(empty, self.left)? {
             Outcome::Ran(start) => run.startup = Some(start.target.wall),
             Outcome::NotRun(_) => {}

@@ -52,6 +52,14 @@ pub struct Run {
     pub stdout: Vec<u8>,
 }
 
+impl Run {
+    /// What went wrong with a profiler in another process: those that do well end with 0 or as the program does.
+    pub fn fault_around(&self) -> Option<String> {
+        let own = self.status_around;
+        (own != 0 && own != self.status).then(|| why(&format!("exit status: {own}"), &self.said))
+    }
+}
+
 /// What became of an attempt to run a target.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -155,7 +163,7 @@ impl Runner {
             return Ok(Outcome::Interrupted);
         }
         let Some(report) = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Report>(&text).ok()) else {
-            return Ok(Outcome::NotRun(why(around.status, &mut kept[1])));
+            return Ok(Outcome::NotRun(why(&around.status.to_string(), &last_line(&mut kept[1]))));
         };
         if let Some(left) = left {
             let _ = fs::remove_file(left(report.target));
@@ -202,11 +210,8 @@ fn cpu_of_orphan(helper: i32) -> f64 {
 }
 
 /// Why there is no measurement.
-fn why(status: ExitStatus, stderr: &mut File) -> String {
-    match last_line(stderr).as_str() {
-        "" => format!("it ended with {status}"),
-        line => format!("it ended with {status}: {line}"),
-    }
+fn why(status: &str, said: &str) -> String {
+    if said.is_empty() { format!("it ended with {status}") } else { format!("it ended with {status}: {said}") }
 }
 
 /// The last thing that was said in a file.

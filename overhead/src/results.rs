@@ -33,8 +33,8 @@ pub struct Costs {
     pub startup_seconds: Option<Compared>,
     /// The target's exit statuses, where they are not those of the plain runs.
     pub other_statuses: BTreeSet<u8>,
-    /// The profiler's own exit statuses, where they are neither 0 nor the target's.
-    pub profilers_statuses: BTreeSet<u8>,
+    /// Why runs failed that were to be compared.
+    pub failed: Vec<String>,
     /// What was measured in each run that was compared.
     pub measured: Vec<Run>,
 }
@@ -77,7 +77,8 @@ impl Costs {
     /// What the runs of a trial cost.
     pub fn of_trial(index: usize, rounds: &Rounds) -> Costs {
         let of = |round: &Round| round.others.get(index)?.clone();
-        Costs::of(rounds, of, |round| round.plain.iter().collect())
+        let failed = rounds.failed.get(index).cloned().unwrap_or_default();
+        Costs { failed, ..Costs::of(rounds, of, |round| round.plain.iter().collect()) }
     }
 
     /// What one plain run costs against another: how much noise there is.
@@ -91,7 +92,6 @@ impl Costs {
         let runs: Vec<(Run, &Round)> = rounds.rounds.iter().filter_map(|round| Some((of(round)?, round))).collect();
         let (same, other): (Vec<_>, Vec<_>) = runs.iter().partition(|(run, _)| plain_statuses.contains(&run.status));
         let compares: Vec<_> = same.iter().map(|(run, round)| Compare { run, plain: plain(round) }).collect();
-        let own_status = |run: &Run| Some(run.status_around).filter(|own| *own != 0 && *own != run.status);
         Costs {
             runs: compares.len(),
             wall: ratio(&compares, WALL),
@@ -102,7 +102,7 @@ impl Costs {
                 compare.values(STARTUP).map(|(run, plain)| run - plain)
             }),
             other_statuses: other.iter().map(|(run, _)| run.status).collect(),
-            profilers_statuses: runs.iter().filter_map(|(run, _)| own_status(run)).collect(),
+            failed: Vec::new(),
             measured: same.iter().map(|(run, _)| run.clone()).collect(),
         }
     }

@@ -46,6 +46,8 @@ pub struct Rounds {
     pub rounds: Vec<Round>,
     /// For each trial why it does not run, if it did not in the first round.
     pub not_run: Vec<Option<String>>,
+    /// For each trial why runs of later rounds failed.
+    pub failed: Vec<Vec<String>>,
     /// Whether somebody asked to stop.
     pub interrupted: bool,
 }
@@ -88,7 +90,8 @@ pub fn interleave(
     plan: Plan,
     mut progress: impl FnMut(usize, Option<&str>),
 ) -> Result<Rounds> {
-    let mut all = Rounds { not_run: vec![None; others.len()], ..Rounds::default() };
+    let mut all =
+        Rounds { not_run: vec![None; others.len()], failed: vec![Vec::new(); others.len()], ..Rounds::default() };
     for number in 0..=plan.rounds {
         let mut round = Round { others: vec![None; others.len()], ..Round::default() };
         let mut plain_runs = vec![None; plan.plain];
@@ -109,8 +112,7 @@ pub fn interleave(
                 }
                 (Outcome::NotRun(reason), Slot::Plain(_)) => anyhow::bail!("{}: {reason}", trial.name()),
                 (Outcome::NotRun(reason), Slot::Other(index)) if number == 0 => all.not_run[index] = Some(reason),
-                // A run that failed once is a run less.
-                (Outcome::NotRun(_), Slot::Other(_)) => {}
+                (Outcome::NotRun(reason), Slot::Other(index)) => all.failed[index].push(reason),
             }
         }
         round.plain = plain_runs.into_iter().flatten().collect();
@@ -192,6 +194,17 @@ mod tests {
         let runs = |name: &str| log.borrow().iter().filter(|other| *other == name).count();
         assert_eq!((runs("plain"), runs("good"), runs("broken")), (8, 4, 1));
         assert_eq!(told.iter().filter(|(round, name)| *round == 0 && name.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn a_run_that_fails_later_is_a_run_less_and_not_forgotten() {
+        let log = RefCell::default();
+        let plain = Named("plain", &log, ran);
+        let other = Named("other", &log, |run| if run == 5 { Outcome::NotRun("once".into()) } else { ran(0) });
+        let all = interleave(&plain, &[&other], Plan { rounds: 3, plain: 1 }, |_, _| {}).expect("no fault");
+        // The fifth run is the first of the second round that counts, which begins with what is not plain.
+        assert_eq!(all.failed, [["once"]]);
+        assert_eq!(all.rounds.iter().map(|round| round.others[0].is_some()).collect::<Vec<_>>(), [true, false, true]);
     }
 
     #[test]

@@ -123,8 +123,8 @@ fn remarks(overheads: &Overheads) -> Vec<String> {
                 "{name} changes the program: it ended with {other}, and plain with {plain}; such runs do not count"
             ));
         }
-        if !costs.profilers_statuses.is_empty() {
-            remarks.push(format!("{name} itself ended with {}", list(&costs.profilers_statuses)));
+        if let Some(last) = costs.failed.last() {
+            remarks.push(format!("{name} failed in {} of {} runs: {last}", costs.failed.len(), overheads.rounds));
         }
     }
     if overheads.profilers.iter().any(|measured| measured.costs.wall.is_some() && measured.costs.memory.is_none()) {

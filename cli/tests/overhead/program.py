@@ -1,8 +1,8 @@
 """Calls functions, says something, and ends as it is asked to.
 
-    program.py [--status N] [--log FILE] [--hang-at N]
+    program.py [--burn SECONDS] [--status N] [--log FILE] [--hang-at N]
 
-With --log it notes what it was given in FILE. With --hang-at it makes FILE.hangs the Nth time that it runs, and never ends then.
+With --burn it uses CPU time. With --log it notes what it was given in FILE. With --hang-at it makes FILE.hangs the Nth time that it runs, and never ends then.
 """
 
 import os
@@ -17,6 +17,8 @@ def fibonacci(n):
 def main():
     arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
     fibonacci(15)
+    while time.process_time() < float(arguments.get("--burn", 0)):
+        fibonacci(10)
     print("the program speaks")
     print("the program complains", file=sys.stderr)
     log = arguments.get("--log")
