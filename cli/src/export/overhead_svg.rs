@@ -55,17 +55,18 @@ impl OverheadSvg {
         writeln!(to, r#"<rect width="{WIDTH}" height="{height}" fill="rgb(250,250,250)"/>"#)?;
         let title = escaped(&overheads.command);
         writeln!(to, r#"<text x="{middle}" y="24" text-anchor="middle" font-size="17">{title}</text>"#)?;
-        let subtitle = escaped(&subtitle(overheads));
+        let logarithmic = if scale.logarithmic { ", logarithmic" } else { "" };
+        let subtitle = escaped(&subtitle(overheads, logarithmic));
         writeln!(to, r#"<text x="{middle}" y="44" text-anchor="middle">{subtitle}</text>"#)?;
         for (index, (name, colour, _)) in SERIES.iter().enumerate() {
             let x = LEFT + index as f64 * 230.0;
-            writeln!(to, r#"<rect x="{x}" y="52" width="10" height="10" fill="{colour}"/>"#)?;
-            writeln!(to, r#"<text x="{}" y="61">{name}</text>"#, x + 15.0)?;
+            writeln!(to, r#"<rect x="{x}" y="51" width="10" height="10" fill="{colour}"/>"#)?;
+            writeln!(to, r#"<text x="{}" y="60">{name}</text>"#, x + 15.0)?;
         }
         for value in scale.marks() {
             let x = scale.place(value);
             let colour = if value == 1.0 { "rgb(96,96,96)" } else { "rgb(214,214,214)" };
-            writeln!(to, r#"<text x="{x:.1}" y="76" text-anchor="middle" fill="rgb(96,96,96)">{value}</text>"#)?;
+            writeln!(to, r#"<text x="{x:.1}" y="77" text-anchor="middle" fill="rgb(96,96,96)">{value}</text>"#)?;
             writeln!(to, r#"<path stroke="{colour}" d="M{x:.1} 80V{bottom}"/>"#)?;
         }
         for (index, (name, costs)) in rows.iter().enumerate() {
@@ -75,11 +76,11 @@ impl OverheadSvg {
     }
 }
 
-fn subtitle(overheads: &Overheads) -> String {
+fn subtitle(overheads: &Overheads, logarithmic: &str) -> String {
     let python = overheads.python.as_ref().map_or_else(String::new, |python| format!("Python {}, ", python.version));
     let load = overheads.machine.load.map_or_else(String::new, |load| format!(", load {load:.2}"));
     let machine = &overheads.machine.cpu;
-    format!("times as much as plain: medians of {} rounds | {python}{machine}{load}", overheads.rounds)
+    format!("times as much as plain{logarithmic}: medians of {} rounds | {python}{machine}{load}", overheads.rounds)
 }
 
 /// A profiler: its name, and a bar for each series, with its interval and its number.
@@ -152,7 +153,7 @@ impl Scale {
     fn marks(&self) -> Vec<f64> {
         let tens = (-3..7).map(|power| 10_f64.powi(power));
         let candidates: Vec<f64> = if self.logarithmic {
-            tens.flat_map(|ten| [1.0, 2.0, 5.0].map(|first| first * ten)).collect()
+            tens.flat_map(|ten| [1.0, 1.5, 2.0, 3.0, 5.0, 7.0].map(|first| first * ten)).collect()
         } else {
             let steps = tens.flat_map(|ten| [1.0, 2.0, 5.0].map(|first| first * ten));
             let step = steps.into_iter().find(|step| (self.high - self.low) / step <= 10.0).unwrap_or(1.0);
@@ -176,7 +177,7 @@ mod tests {
     fn marks_are_round_and_have_one_among_them() {
         assert_eq!(scale(1.0, 1.05).marks(), [1.0, 1.005, 1.01, 1.015, 1.02, 1.025, 1.03, 1.035, 1.04, 1.045, 1.05]);
         assert_eq!(scale(0.98, 3.1).marks(), [1.0, 1.5, 2.0, 2.5, 3.0]);
-        assert_eq!(scale(0.9, 13.0).marks(), [1.0, 2.0, 5.0, 10.0]);
+        assert_eq!(scale(0.9, 13.0).marks(), [1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0]);
     }
 
     #[test]
