@@ -114,10 +114,16 @@ pub struct Runner {
     pub interrupts: Interrupts,
 }
 
-/// What [`helper`] leaves in its file.
+/// What [`helper`] leaves in its file: when it begins who it is, and in the end all.
 #[derive(Debug, Serialize, Deserialize)]
 struct Report {
     helper: i32,
+    measured: Option<Measured>,
+}
+
+/// What it has measured.
+#[derive(Debug, Serialize, Deserialize)]
+struct Measured {
     target: i32,
     status: u8,
     wall: f64,
@@ -157,19 +163,20 @@ impl Runner {
             Err(error) => return Ok(Outcome::NotRun(format!("{error:#}"))),
         };
         wait::until_ended(child)?;
+        let orphan = Report::read(&file).and_then(|report| orphan(report.helper, child));
         self.interrupts.ended();
         let around = wait::wait(child)?;
         if self.interrupts.asked() {
             return Ok(Outcome::Interrupted);
         }
-        let Some(report) = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Report>(&text).ok()) else {
+        let Some(measured) = Report::read(&file).and_then(|report| report.measured) else {
             return Ok(Outcome::NotRun(why(&around.status.to_string(), &last_line(&mut kept[1]))));
         };
         if let Some(left) = left {
-            let _ = fs::remove_file(left(report.target));
+            let _ = fs::remove_file(left(measured.target));
         }
-        let mut run = run_of(&report, &around, words.target);
-        run.total_cpu += cpu_of_orphan(report.helper);
+        let mut run = run_of(&measured, &around, words.target);
+        run.total_cpu += orphan.map_or(0.0, |ended| ended.cpu.as_secs_f64());
         run.said = last_line(&mut kept[1]);
         if self.output == Output::Kept {
             kept[0].rewind()?;
@@ -188,15 +195,15 @@ impl Runner {
     }
 }
 
-fn run_of(report: &Report, around: &Ended, target: Target) -> Run {
+fn run_of(measured: &Measured, around: &Ended, target: Target) -> Run {
     let used = match target {
-        Target::Itself => Used { wall: report.wall, cpu: report.cpu, memory_kib: Some(report.memory_kib) },
-        Target::ItsChild => Used { wall: report.wall, cpu: report.cpu - report.own_cpu, memory_kib: None },
+        Target::Itself => Used { wall: measured.wall, cpu: measured.cpu, memory_kib: Some(measured.memory_kib) },
+        Target::ItsChild => Used { wall: measured.wall, cpu: measured.cpu - measured.own_cpu, memory_kib: None },
     };
     Run {
         target: used,
         total_cpu: around.cpu.as_secs_f64(),
-        status: report.status,
+        status: measured.status,
         status_around: shell_status(around.status),
         startup: None,
         said: String::new(),
@@ -204,9 +211,24 @@ fn run_of(report: &Report, around: &Ended, target: Target) -> Run {
     }
 }
 
-/// The CPU time of a helper whose parent has ended without waiting for it, and of its target.
-fn cpu_of_orphan(helper: i32) -> f64 {
-    wait::wait(Pid::from_raw(helper)).map_or(0.0, |ended| ended.cpu.as_secs_f64())
+impl Report {
+    fn read(file: &Path) -> Option<Report> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+
+    /// Writes it whole, or not at all.
+    fn write(&self, file: &Path) -> Result<()> {
+        let new = file.with_extension("new");
+        let written = fs::write(&new, serde_json::to_vec(self)?).and_then(|()| fs::rename(&new, file));
+        written.with_context(|| format!("{} cannot be written", file.display()))
+    }
+}
+
+/// The end of a helper, where that is not what was started and nobody has waited for it: of one that may still run, as its parent
+/// has ended.
+fn orphan(helper: i32, child: Pid) -> Option<Ended> {
+    let helper = Pid::from_raw(helper);
+    if helper == child { None } else { wait::wait(helper).ok() }
 }
 
 /// Why there is no measurement.
@@ -228,6 +250,8 @@ fn last_line(file: &mut File) -> String {
 /// When the command cannot be started, or the file cannot be written.
 pub fn helper(file: &Path, command: &[OsString]) -> Result<u8> {
     let (program, arguments) = command.split_first().context("there is no command to measure")?;
+    let helper = std::process::id().cast_signed();
+    Report { helper, measured: None }.write(file)?;
     let started = Instant::now();
     let child = Command::new(program)
         .args(arguments)
@@ -238,9 +262,8 @@ pub fn helper(file: &Path, command: &[OsString]) -> Result<u8> {
     let wall = started.elapsed();
     let [wall, cpu, own_cpu] = [wall, ended.cpu, ended.own_cpu].map(|time: Duration| time.as_secs_f64());
     let status = shell_status(ended.status);
-    let helper = std::process::id().cast_signed();
-    let report = Report { helper, target, status, wall, cpu, own_cpu, memory_kib: ended.memory_kib };
-    fs::write(file, serde_json::to_vec(&report)?).with_context(|| format!("{} cannot be written", file.display()))?;
+    let measured = Measured { target, status, wall, cpu, own_cpu, memory_kib: ended.memory_kib };
+    Report { helper, measured: Some(measured) }.write(file)?;
     Ok(status)
 }
 
