@@ -240,8 +240,14 @@ fn why(status: &str, said: &str) -> String {
 fn last_line(file: &mut File) -> String {
     let mut said = Vec::new();
     let _ = file.rewind().and_then(|()| file.read_to_end(&mut said));
-    let said = String::from_utf8_lossy(&said);
-    said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    telling_line(&String::from_utf8_lossy(&said)).to_owned()
+}
+
+/// The last line that names an error, such as `ValueError: no`, which may have a backtrace behind it; else the last one.
+fn telling_line(said: &str) -> &str {
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.clone().next_back();
+    lines.rfind(|line| line.contains("rror: ")).or(last).unwrap_or_default()
 }
 
 /// What a helper does: runs `command`, writes what it used to `file`, and returns its exit status.
@@ -276,4 +282,61 @@ fn shell_status(status: ExitStatus) -> u8 {
 /// A command as a person would type it, near enough for a message.
 pub fn display(words: &[OsString]) -> String {
     words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runner(helper: &str) -> Runner {
+        let helper = ["/bin/sh", "-c", helper].map(OsString::from).to_vec();
+        Runner { helper, output: Output::Kept, interrupts: Interrupts::default() }
+    }
+
+    /// What a shell does as the helper: its `$0` is the file.
+    const MEASURED: &str = r#"{"target":1,"status":0,"wall":2.0,"cpu":1.5,"own_cpu":0.5,"memory_kib":64}"#;
+
+    fn words(around: &[&str], target: Target) -> Words {
+        Words { around: around.iter().map(OsString::from).collect(), inside: vec!["program".into()], target }
+    }
+
+    fn ran(outcome: Outcome) -> Run {
+        match outcome {
+            Outcome::Ran(run) => run,
+            other => panic!("it did not run: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_helper_that_outlives_its_profiler_is_waited_for() {
+        // The profiler ends as soon as the helper has begun; the helper ends when it sees that.
+        let helper = format!(
+            r#"echo '{{"helper":'$$',"measured":null}}' >"$0"
+               while [ "$(cut -d' ' -f4 /proc/$$/stat)" = $PPID ]; do :; done
+               echo '{{"helper":'$$',"measured":{MEASURED}}}' >"$0.new" && mv "$0.new" "$0""#
+        );
+        // `$4` is the file: before it are `/bin/sh -c SCRIPT`.
+        let around = ["/bin/sh", "-c", r#""$@" & while ! [ -s "$4" ]; do :; done"#, "profiler"];
+        let run = ran(runner(&helper).run(&words(&around, Target::Itself), None).expect("no fault"));
+        assert_eq!((run.status, run.target.wall, run.target.memory_kib), (0, 2.0, Some(64)));
+        assert!(run.total_cpu > 0.0);
+    }
+
+    #[test]
+    fn a_target_that_is_a_profilers_child_has_what_is_not_the_profilers() {
+        let helper = format!(r#"echo '{{"helper":'$$',"measured":{MEASURED}}}' >"$0""#);
+        let run = ran(runner(&helper).run(&words(&[], Target::ItsChild), None).expect("no fault"));
+        assert_eq!((run.target.cpu, run.target.memory_kib), (1.0, None));
+    }
+
+    #[test]
+    fn without_a_measurement_there_is_what_was_said() {
+        let outcome = runner("echo working; echo 'KeyError: 1' >&2; echo '  at 7: main' >&2; exit 3");
+        match outcome.run(&words(&[], Target::Itself), None).expect("no fault") {
+            Outcome::NotRun(reason) => assert_eq!(reason, "it ended with exit status: 3: KeyError: 1"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(telling_line("a\n\n b \n"), "b");
+        assert_eq!(telling_line(""), "");
+    }
 }

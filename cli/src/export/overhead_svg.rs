@@ -1,6 +1,6 @@
 //! `.svg`: what profilers cost, as bars with their intervals. It needs no script.
 
-use super::svg::escaped;
+use super::svg::{escaped, head};
 use super::timeline::shortened;
 use pronk_overhead::campaign::Overheads;
 use pronk_overhead::results::{Compared, Costs};
@@ -47,17 +47,9 @@ impl OverheadSvg {
         let scale = Scale::of(&rows);
         let row_height = BAR * SERIES.len() as f64 + GAP;
         let bottom = TOP + rows.len() as f64 * row_height;
-        let (height, middle) = (bottom + 10.0, WIDTH / 2.0);
-        writeln!(
-            to,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="monospace" font-size="12">"#
-        )?;
-        writeln!(to, r#"<rect width="{WIDTH}" height="{height}" fill="rgb(250,250,250)"/>"#)?;
-        let title = escaped(&overheads.command);
-        writeln!(to, r#"<text x="{middle}" y="24" text-anchor="middle" font-size="17">{title}</text>"#)?;
         let logarithmic = if scale.logarithmic { ", logarithmic" } else { "" };
-        let subtitle = escaped(&subtitle(overheads, logarithmic));
-        writeln!(to, r#"<text x="{middle}" y="44" text-anchor="middle">{subtitle}</text>"#)?;
+        let size = (WIDTH as usize, bottom as usize + 10);
+        head(to, size, &overheads.command, &subtitle(overheads, logarithmic))?;
         for (index, (name, colour, _)) in SERIES.iter().enumerate() {
             let x = LEFT + index as f64 * 230.0;
             writeln!(to, r#"<rect x="{x}" y="51" width="10" height="10" fill="{colour}"/>"#)?;
