@@ -8,6 +8,7 @@ use crate::interrupts::Interrupts;
 use crate::wait::{self, Ended};
 use anyhow::{Context, Result};
 use nix::sys::prctl;
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -164,13 +165,19 @@ impl Runner {
         };
         wait::until_ended(child)?;
         let orphan = Report::read(&file).and_then(|report| orphan(report.helper, child));
+        let measured = Report::read(&file).and_then(|report| report.measured);
+        if measured.is_none() {
+            // What may be left of it would disturb the runs to come. As long as the child is not waited for, the group is its own.
+            let _ = killpg(child, Signal::SIGKILL);
+        }
         self.interrupts.ended();
         let around = wait::wait(child)?;
         if self.interrupts.asked() {
             return Ok(Outcome::Interrupted);
         }
-        let Some(measured) = Report::read(&file).and_then(|report| report.measured) else {
-            return Ok(Outcome::NotRun(why(&around.status.to_string(), &last_line(&mut kept[1]))));
+        let Some(measured) = measured else {
+            let without = if around.status.success() { ", and the program had not ended" } else { "" };
+            return Ok(Outcome::NotRun(why(&format!("{}{without}", around.status), &last_line(&mut kept[1]))));
         };
         if let Some(left) = left {
             let _ = fs::remove_file(left(measured.target));
@@ -231,7 +238,7 @@ fn orphan(helper: i32, child: Pid) -> Option<Ended> {
     if helper == child { None } else { wait::wait(helper).ok() }
 }
 
-/// Why there is no measurement.
+/// Why there is no measurement of the program.
 fn why(status: &str, said: &str) -> String {
     if said.is_empty() { format!("it ended with {status}") } else { format!("it ended with {status}: {said}") }
 }
