@@ -2,9 +2,9 @@
 //! profile's shares are compared with that.
 
 use crate::interpreter::Interpreter;
-use crate::measure::display;
 use crate::pronk::{Pronk, Recording};
 use anyhow::{Context, Result, bail};
+use pronk_overhead::measure::display;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs;

@@ -111,7 +111,7 @@ pub struct SamplingArguments {
 #[derive(Args, Debug)]
 pub struct MeasureArguments {
     /// The file to write
-    #[arg(long, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
     pub to: PathBuf,
 
     /// The command

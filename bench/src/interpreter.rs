@@ -1,14 +1,13 @@
 //! Finds the CPython interpreters of this machine.
 
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+pub use pronk_overhead::interpreter::{Interpreter, Python};
+
+use anyhow::Result;
 use std::collections::BTreeMap;
 use std::env;
-use std::fmt;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 /// Names the interpreters to use, separated by colons; without it they are looked for.
 pub const PYTHONS_ENV: &str = "PRONK_TEST_PYTHONS";
@@ -19,85 +18,8 @@ pub const REQUIRE_ALL_ENV: &str = "PRONK_TEST_REQUIRE_ALL";
 /// The minor versions of CPython 3 that pronk is for.
 pub const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 9..=15;
 
-/// What an interpreter says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Python {
-    /// The version, such as `3.13.0`.
-    pub version: String,
-    /// The version's middle number.
-    pub minor: u32,
-    /// The version's last number.
-    pub micro: u32,
-    /// `cpython` or another implementation.
-    pub implementation: String,
-    /// The compiler that built it.
-    pub compiler: String,
-    /// Whether it uses a shared libpython.
-    pub shared: bool,
-    /// Whether it is built without the global lock.
-    pub free_threaded: bool,
-}
-
-/// An interpreter that can be run.
-#[derive(Clone, Debug)]
-pub struct Interpreter {
-    /// The program.
-    pub path: PathBuf,
-    /// What it says of itself.
-    pub python: Python,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    /// The program itself: what was asked may be a version manager's script.
-    executable: PathBuf,
-    #[serde(flatten)]
-    python: Python,
-}
-
-const DESCRIBE: &str = "\
-import json, platform, sys, sysconfig
-maps = open('/proc/self/maps').read()
-print(json.dumps({
-    'executable': sys.executable,
-    'version': platform.python_version(),
-    'minor': sys.version_info[1],
-    'micro': sys.version_info[2],
-    'implementation': sys.implementation.name,
-    'compiler': platform.python_compiler(),
-    'shared': 'libpython3' in maps,
-    'free_threaded': bool(sysconfig.get_config_var('Py_GIL_DISABLED')),
-}))";
-
-impl fmt::Display for Interpreter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CPython {} ({})", self.python.version, self.path.display())
-    }
-}
-
-impl Interpreter {
-    /// Asks a program what it is.
-    ///
-    /// # Errors
-    /// When it does not start, or does not answer as a Python does.
-    pub fn ask(path: &Path) -> Result<Interpreter> {
-        let output = Command::new(path)
-            .args(["-I", "-c", DESCRIBE])
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("{} does not start", path.display()))?;
-        if !output.status.success() {
-            bail!("{} ended with {}: it is not a Python that works", path.display(), output.status);
-        }
-        let answer: Answer = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("{} does not answer as Python 3 does", path.display()))?;
-        Ok(Interpreter { path: answer.executable, python: answer.python })
-    }
-
-    fn is_supported(&self) -> bool {
-        let python = &self.python;
-        python.implementation == "cpython" && !python.free_threaded && MINOR_VERSIONS.contains(&python.minor)
-    }
+fn is_supported(Interpreter { python, .. }: &Interpreter) -> bool {
+    python.implementation == "cpython" && !python.free_threaded && MINOR_VERSIONS.contains(&python.minor)
 }
 
 /// The interpreters to measure with: those that [`PYTHONS_ENV`] names, else the newest one of each supported version
@@ -119,7 +41,7 @@ pub fn find() -> Result<Vec<Interpreter>> {
 /// [`REQUIRE_ALL_ENV`] is 1.
 pub fn interpreters_for_tests() -> Vec<Interpreter> {
     let mut found = find().unwrap_or_else(|error| panic!("{PYTHONS_ENV}: {error:#}"));
-    found.retain(Interpreter::is_supported);
+    found.retain(is_supported);
     let missing = missing(&found);
     if !missing.is_empty() {
         let message =
@@ -141,7 +63,7 @@ fn missing(found: &[Interpreter]) -> String {
 
 fn newest_of_each(found: impl Iterator<Item = Interpreter>) -> Vec<Interpreter> {
     let mut newest: BTreeMap<u32, Interpreter> = BTreeMap::new();
-    for interpreter in found.filter(Interpreter::is_supported) {
+    for interpreter in found.filter(is_supported) {
         match newest.get(&interpreter.python.minor) {
             Some(other) if other.python.micro >= interpreter.python.micro => {}
             _ => drop(newest.insert(interpreter.python.minor, interpreter)),
@@ -211,11 +133,5 @@ mod tests {
         let all: Vec<Interpreter> = MINOR_VERSIONS.map(|minor| interpreter(minor, 0)).collect();
         assert_eq!(missing(&all), "");
         assert_eq!(missing(&all[1..5]), "3.9, 3.14, 3.15");
-    }
-
-    #[test]
-    fn what_is_no_python_is_told() {
-        let error = Interpreter::ask(Path::new("/bin/true")).expect_err("true is not Python").to_string();
-        assert!(error.contains("/bin/true"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! Measures what pronk costs and how right it is.
 //!
-//! - [`overhead`]: a command is run plain and under `pronk record`, in pairs; the ratios are estimated with intervals.
+//! - [`overhead`]: a command is run plain and under `pronk record`, in pairs, by what `pronk overhead` measures with.
 //! - [`accuracy`]: `examples/known_answer.py` is profiled, and the profile compared with what the program says of itself.
 //! - [`sampling`]: the examples and a recursion are profiled: the samples that are lost, and what each took.
 //!
@@ -10,10 +10,7 @@
 pub mod accuracy;
 pub mod corpus;
 pub mod interpreter;
-pub mod machine;
-pub mod measure;
 pub mod output;
 pub mod overhead;
 pub mod pronk;
 pub mod sampling;
-pub mod statistics;

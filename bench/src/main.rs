@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use arguments::{AccuracyArguments, Arguments, Common, OverheadArguments, SamplingArguments, Verb};
 use clap::Parser;
 use pronk_bench::interpreter::{self, Interpreter, Python};
-use pronk_bench::machine::Machine;
 use pronk_bench::output::{Measured, Results, today};
 use pronk_bench::overhead::Workload;
 use pronk_bench::pronk::Pronk;
-use pronk_bench::{accuracy, measure, overhead, sampling};
+use pronk_bench::{accuracy, overhead, sampling};
+use pronk_overhead::machine::Machine;
+use pronk_overhead::measure;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ fn main() -> Result<ExitCode> {
         Verb::Overhead(arguments) => measure_overhead(&arguments)?,
         Verb::Accuracy(arguments) => measure_accuracy(&arguments)?,
         Verb::Sampling(arguments) => measure_sampling(&arguments)?,
-        Verb::Measure(arguments) => return measure::measure(&arguments.to, &arguments.command).map(ExitCode::from),
+        Verb::Measure(arguments) => return measure::helper(&arguments.to, &arguments.command).map(ExitCode::from),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,11 +2,11 @@
 
 use crate::accuracy::Accuracy;
 use crate::interpreter::Python;
-use crate::machine::Machine;
 use crate::overhead::Overhead;
 use crate::sampling::Sampling;
-use crate::statistics::{Estimate, Verdict};
 use anyhow::{Context, Result};
+use pronk_overhead::machine::Machine;
+use pronk_overhead::statistics::{Estimate, Verdict};
 use serde::Serialize;
 use std::fmt::Write;
 use std::fs;

@@ -1,13 +1,14 @@
 //! What pronk costs: a workload is run plain and under `pronk record`, in pairs.
 //!
-//! The two runs of a pair are next to each other in time, and the one that is first alternates, so that what changes
-//! slowly on a machine (heat, other load) falls on both. A first pair warms up the caches and is not counted.
+//! A pair is a round of [`pronk_overhead::rounds`] with one plain run and one other.
 
 use crate::interpreter::Interpreter;
-use crate::measure::{self, Run, Used};
 use crate::pronk::{Pronk, Recording};
-use crate::statistics::{Estimate, Verdict};
 use anyhow::{Context, Result, bail};
+use pronk_overhead::interrupts::Interrupts;
+use pronk_overhead::measure::{Outcome, Output, Run, Runner, Used, Words, display};
+use pronk_overhead::rounds::{Plan, Round, Trial, interleave};
+use pronk_overhead::statistics::{Estimate, Verdict};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::Path;
@@ -99,6 +100,32 @@ pub struct Overhead {
     pub same_output: bool,
 }
 
+/// A command, plain or under pronk.
+struct Runs<'a> {
+    name: &'a str,
+    words: Words,
+    runner: &'a Runner,
+}
+
+impl Trial for Runs<'_> {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn run(&self) -> Result<Outcome> {
+        let outcome = self.runner.run(&self.words, None)?;
+        match &outcome {
+            Outcome::Ran(run) if run.status != 0 || run.status_around != 0 => {
+                let status = run.status.max(run.status_around);
+                bail!("{}: {} ended with exit status: {status}: {}", self.name, display(&self.words.inside), run.said)
+            }
+            Outcome::Ran(_) => Ok(outcome),
+            Outcome::NotRun(reason) => bail!("{}: {} was not run: {reason}", self.name, display(&self.words.inside)),
+            Outcome::Interrupted => bail!("somebody asked to stop"),
+        }
+    }
+}
+
 /// Measures a workload, and says on stderr how far it is.
 ///
 /// # Errors
@@ -107,29 +134,31 @@ pub fn measure(workload: &Workload, settings: &Settings<'_>) -> Result<Overhead>
     let directory = tempfile::tempdir().context("no temporary directory for profiles")?;
     let profile = directory.path().join("overhead.pronk");
     let recording = Recording { output: &profile, frequency: settings.frequency, options: settings.options };
-    let around = settings.pronk.record(&recording);
-
-    let mut pairs = Vec::new();
-    let mut same_output = true;
-    for number in 0..=settings.pairs {
-        eprintln!("{}: pair {number} of {}", workload.name, settings.pairs);
-        let plain_first = number % 2 == 1;
-        let (plain, profiled) = if plain_first {
-            let plain = measure::run(&[], &workload.command)?;
-            (plain, measure::run(&around, &workload.command)?)
-        } else {
-            let profiled = measure::run(&around, &workload.command)?;
-            (measure::run(&[], &workload.command)?, profiled)
-        };
-        same_output &= plain.stdout == profiled.stdout;
-        if number > 0 {
-            pairs.push(pair(&plain, &profiled, plain_first));
+    let own = std::env::current_exe().context("the path of pronk-bench is not known")?;
+    let runner =
+        Runner { helper: vec![own.into(), "measure".into()], output: Output::Kept, interrupts: Interrupts::heed()? };
+    let runs = |name, around| {
+        let words = Words { around, inside: workload.command.clone(), ..Words::default() };
+        Runs { name, words, runner: &runner }
+    };
+    let (plain, under) = (runs("plain", Vec::new()), runs("under pronk", settings.pronk.record(&recording)));
+    let plan = Plan { rounds: settings.pairs, plain: 1 };
+    let mut round_said = None;
+    let rounds = interleave(&plain, &[&under], plan, |round, _| {
+        if round_said.replace(round) != Some(round) {
+            eprintln!("{}: pair {round} of {}", workload.name, settings.pairs);
         }
-    }
-    evaluate(workload, pairs, same_output, settings.budget)
+    })?;
+    let pairs: Vec<(&Run, &Run, bool)> = rounds.rounds.iter().filter_map(runs_of).collect();
+    let same_output = pairs.iter().all(|(plain, profiled, _)| plain.stdout == profiled.stdout);
+    evaluate(workload, pairs.into_iter().map(pair).collect(), same_output, settings.budget)
 }
 
-fn pair(plain: &Run, profiled: &Run, plain_first: bool) -> Pair {
+fn runs_of(round: &Round) -> Option<(&Run, &Run, bool)> {
+    Some((round.plain.first()?, round.others.first()?.as_ref()?, round.plain_first))
+}
+
+fn pair((plain, profiled, plain_first): (&Run, &Run, bool)) -> Pair {
     Pair {
         plain: plain.target,
         profiled: profiled.target,
@@ -170,8 +199,8 @@ mod tests {
 
     fn pair(plain: f64, profiled: f64) -> Pair {
         Pair {
-            plain: Used { wall: plain * 2.0, cpu: plain },
-            profiled: Used { wall: profiled * 3.0, cpu: profiled },
+            plain: Used { wall: plain * 2.0, cpu: plain, memory_kib: None },
+            profiled: Used { wall: profiled * 3.0, cpu: profiled, memory_kib: None },
             plain_total_cpu: plain,
             profiled_total_cpu: profiled + 0.5 * plain,
             plain_first: true,

@@ -1,10 +1,10 @@
 //! How sampling itself goes: the samples that are lost, and what each takes of the program's time.
 
 use crate::interpreter::Interpreter;
-use crate::measure::display;
 use crate::overhead::EXAMPLES;
 use crate::pronk::{Pronk, Recording};
 use anyhow::{Context, Result, bail};
+use pronk_overhead::measure::display;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,8 +1,10 @@
 //! What can be asked for on the command line, with the limits of each value.
 
+mod overhead;
 mod sampling;
 mod selection;
 
+pub use overhead::{MeasureArguments, OverheadArguments, StubsArguments};
 pub use sampling::{Engine, Native, Sampling, Stubs};
 pub use selection::{Grouping, Samples, Selection};
 
@@ -37,8 +39,17 @@ pub enum Verb {
     Timeline(TimelineArguments),
     /// Print what each thread and each task of a process that runs is doing now, also if it hangs
     Dump(DumpArguments),
+    /// Measure on your own program what profilers cost: run a command again and again, plain and under each of them
+    #[command(override_usage = "pronk overhead [OPTIONS] -- COMMAND [ARG]...", after_help = overhead::HELP)]
+    Overhead(OverheadArguments),
     /// Say what this machine permits, and what to do about the rest
     Doctor,
+    /// Run a command whose functions run through stubs, and take no samples of it
+    #[command(hide = true)]
+    Stubs(StubsArguments),
+    /// Run a command and write to a file what it used
+    #[command(hide = true)]
+    Measure(MeasureArguments),
 }
 
 const RECORD_HELP: &str = "\

@@ -25,7 +25,10 @@ fn main() -> ExitCode {
         Verb::Flamegraph(arguments) => (verbs::flamegraph::run(arguments), 1),
         Verb::Timeline(arguments) => (verbs::timeline::run(arguments), 1),
         Verb::Dump(arguments) => (verbs::dump::run(arguments), 1),
+        Verb::Overhead(arguments) => (verbs::overhead::run(arguments), USAGE),
         Verb::Doctor => (verbs::doctor::run(), 1),
+        Verb::Stubs(arguments) => (verbs::overhead::with_stubs(&arguments), USAGE),
+        Verb::Measure(arguments) => (verbs::overhead::measure(&arguments), USAGE),
     };
     match result {
         Ok(ending) => ending.take(),

@@ -20,11 +20,11 @@ pub enum Existing {
 
 /// A file that will be written.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct Output<F = Format> {
     path: PathBuf,
     existing: Existing,
-    /// What is written.
-    pub format: Format,
+    /// What is written, where that matters to who writes it.
+    pub format: F,
 }
 
 /// Where a file was written.
@@ -38,12 +38,20 @@ pub struct Written {
     pub instead_because: Option<anyhow::Error>,
 }
 
-impl Output {
+impl Output<Format> {
+    /// The same with a mark in the file's name, before its extension: `profile.svg` becomes `profile.7.svg`.
+    pub fn tagged(&self, tag: &str) -> Output {
+        let path = self.path.with_extension(format!("{tag}.{}", self.format.extension()));
+        Output { path, ..self.clone() }
+    }
+}
+
+impl<F> Output<F> {
     /// A file to write, if it can be written: its directory is there and takes new files.
     ///
     /// # Errors
     /// When it cannot be written, with the reason.
-    pub fn new(path: &Path, format: Format, existing: Existing) -> Result<Self> {
+    pub fn new(path: &Path, format: F, existing: Existing) -> Result<Self> {
         // A link is followed, so that the file that it points to is replaced and not the link.
         let path = if path.is_symlink() { fs::canonicalize(path).unwrap_or(path.to_owned()) } else { path.to_owned() };
         if path.is_dir() {
@@ -52,12 +60,6 @@ impl Output {
         let output = Output { path, existing, format };
         output.temporary_in(output.directory()).with_context(|| format!("cannot write {}", output.path.display()))?;
         Ok(output)
-    }
-
-    /// The same with a mark in the file's name, before its extension: `profile.svg` becomes `profile.7.svg`.
-    pub fn tagged(&self, tag: &str) -> Output {
-        let path = self.path.with_extension(format!("{tag}.{}", self.format.extension()));
-        Output { path, ..self.clone() }
     }
 
     /// The file.
@@ -125,7 +127,8 @@ impl Output {
     }
 
     fn temporary_in(&self, directory: &Path) -> io::Result<NamedTempFile> {
-        let extension = format!(".{}", self.format.extension());
+        // A file that goes to another directory opens as what it is.
+        let extension = self.path.extension().map(|extension| format!(".{}", extension.display())).unwrap_or_default();
         // tempfile's own errors name the file that it tried, which says nothing to the user.
         let reason = Cell::new(None);
         let create = |path: &Path| {

@@ -2,50 +2,14 @@
 
 mod common;
 
-use common::reading::{boxes, draw, fails, report};
+use common::reading::{boxes, draw, fails, report, texts};
 use common::{Builder, Place, example, golden, run, text};
 use pronk_symbolizer::profile::{Category, Profile, PythonSupport};
-use quick_xml::Reader;
-use quick_xml::events::Event;
 
 fn with_example() -> Place {
     let place = Place::new();
     place.profile(&example());
     place
-}
-
-/// The texts of the elements of a name, unescaped; the whole must be well-formed.
-fn texts(svg: &str, element: &str) -> Vec<String> {
-    let mut reader = Reader::from_str(svg);
-    let (mut open, mut texts) = (Vec::new(), Vec::new());
-    loop {
-        let is_wanted = open.last().is_some_and(|name| name == element);
-        match reader.read_event().unwrap_or_else(|error| panic!("{error}: {svg}")) {
-            Event::Start(start) => {
-                start.attributes().for_each(|attribute| assert!(attribute.is_ok(), "{svg}"));
-                open.push(text(start.name().as_ref()));
-                if open.last().is_some_and(|name| name == element) {
-                    texts.push(String::new());
-                }
-            }
-            Event::End(_) => drop(open.pop()),
-            Event::Text(found) if is_wanted => texts.last_mut().unwrap().push_str(&found.decode().unwrap()),
-            Event::GeneralRef(found) if is_wanted => {
-                let found = found.decode().unwrap();
-                let character = match &*found {
-                    "lt" => '<',
-                    "gt" => '>',
-                    "amp" => '&',
-                    other => panic!("&{other};"),
-                };
-                texts.last_mut().unwrap().push(character);
-            }
-            Event::Eof => break,
-            _ => {}
-        }
-    }
-    assert!(open.is_empty(), "{open:?} is not closed");
-    texts
 }
 
 #[test]

@@ -9,8 +9,10 @@
 //! lock at the fork, so the child only makes async-signal-safe calls (signal-safety(7), fork(2)) on memory that was
 //! prepared before: no allocation, no lock, no panic.
 
+use crate::directory::SessionDirectory;
 use crate::error::Error;
 use crate::signals::Signals;
+use pronk_trampolines::wire::SESSION_ENV;
 use std::ffi::{CString, OsStr, OsString, c_char, c_int};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -18,7 +20,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::ptr;
 use std::sync::Arc;
 
@@ -61,6 +63,12 @@ impl Environment {
         self.set("LD_PRELOAD", value);
     }
 
+    /// Has processes load the agent of a session.
+    pub(crate) fn add_agent(&mut self, directory: &SessionDirectory) {
+        self.preload(&directory.library());
+        self.set(SESSION_ENV, directory.path().into());
+    }
+
     /// Sets a variable.
     pub(crate) fn set(&mut self, name: &str, value: OsString) {
         self.0.retain(|(known, _)| known != name);
@@ -94,6 +102,16 @@ impl Environment {
         };
         places.map(file).collect()
     }
+}
+
+/// A command in which functions run through stubs, and of which nobody takes samples: the agent is there, and finds no settings
+/// for sampling in the session's directory. That has to last as long as the command runs.
+pub fn with_stubs_only(command: &[OsString], directory: &SessionDirectory) -> Command {
+    let mut environment = Environment::inherited();
+    environment.add_agent(directory);
+    let mut started = Command::new(command.first().map_or(OsStr::new(""), OsString::as_os_str));
+    started.args(command.get(1..).unwrap_or_default()).envs(environment.0);
+    started
 }
 
 /// The command's main process.

@@ -65,7 +65,7 @@ pub use files::open_regular;
 pub use growth::Growth;
 pub use label_argument::{LabelArgument, NotAnArgument};
 pub use label_variable::{LabelVariable, NotAVariable};
-pub use launch::Streams;
+pub use launch::{Streams, with_stubs_only};
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
 pub use sections::section_contents;

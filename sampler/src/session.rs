@@ -15,7 +15,7 @@ use crate::recording::{Losses, MonotonicNs, Recording, now};
 use crate::signals::Signals;
 use crate::subject::{State, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pronk_trampolines::wire::{Followed, Mode, SESSION_ENV};
+use pronk_trampolines::wire::{Followed, Mode};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -96,8 +96,7 @@ impl Session {
         let plan = Plan::of(&request, &directory)?;
         let mut environment = Environment::inherited();
         if plan.agent() {
-            environment.preload(&directory.library());
-            environment.set(SESSION_ENV, directory.path().into());
+            environment.add_agent(&directory);
         }
         let signals = Signals::catch()?;
         let mut child = Child::fork(&request.command, &environment, &request.streams, &signals)?;

@@ -150,7 +150,7 @@ pub enum Stubs {
     Off,
 }
 
-fn frequency(text: &str) -> Result<u32, String> {
+pub(super) fn frequency(text: &str) -> Result<u32, String> {
     // The engines' limits are the sampler's to check: it names them and their values.
     text.parse().ok().filter(|hz| *hz > 0).ok_or_else(|| {
         "a frequency is a whole number of samples per second, from 1 to 20000, with --engine perf to \

@@ -3,6 +3,8 @@
 mod folded;
 mod json;
 mod lines;
+mod overhead_svg;
+mod overhead_table;
 mod pronk;
 mod svg;
 mod table;
@@ -12,6 +14,8 @@ mod values;
 pub use folded::Folded;
 pub use json::Json;
 pub use lines::{LinesJson, LinesTable, Source};
+pub use overhead_svg::OverheadSvg;
+pub use overhead_table::OverheadTable;
 pub use pronk::Pronk;
 pub use svg::Svg;
 pub use table::{Order, Table};

@@ -128,6 +128,18 @@ pub fn without_samples(title: &str, to: &mut dyn Write) -> io::Result<()> {
     writeln!(to, "</svg>")
 }
 
+/// What a drawing of ours begins with: the ground, a title in the middle, and a line below it.
+pub fn head(to: &mut dyn Write, (width, height): (usize, usize), title: &str, subtitle: &str) -> io::Result<()> {
+    let (middle, title, subtitle) = (width / 2, escaped(title), escaped(subtitle));
+    writeln!(
+        to,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="monospace" font-size="12">"#
+    )?;
+    writeln!(to, r#"<rect width="{width}" height="{height}" fill="rgb(250,250,250)"/>"#)?;
+    writeln!(to, r#"<text x="{middle}" y="24" text-anchor="middle" font-size="17">{title}</text>"#)?;
+    writeln!(to, r#"<text x="{middle}" y="44" text-anchor="middle">{subtitle}</text>"#)
+}
+
 /// A text as it stands in an SVG.
 pub fn escaped(text: &str) -> String {
     let text = text.replace(char::is_control, "");

@@ -1,7 +1,7 @@
 //! `.svg`: which value ran when. A row for each, and time from left to right; it needs no script.
 
 use super::Export;
-use super::svg::{escaped, without_samples};
+use super::svg::{escaped, head, without_samples};
 use crate::messages::{percent, thousands};
 use pronk_symbolizer::profile::Profile;
 use pronk_symbolizer::view::{NO_LABEL, NO_TASK, TimelineRow, View, Who, shown};
@@ -48,15 +48,8 @@ impl Export for TimelineSvg {
         if timeline.rows.is_empty() {
             return without_samples(&title, to);
         }
-        let (height, middle) = (TOP + timeline.rows.len() * ROW + 10, WIDTH / 2);
-        writeln!(
-            to,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="monospace" font-size="12">"#
-        )?;
-        writeln!(to, r#"<rect width="{WIDTH}" height="{height}" fill="rgb(250,250,250)"/>"#)?;
-        writeln!(to, r#"<text x="{middle}" y="24" text-anchor="middle" font-size="17">{}</text>"#, escaped(&title))?;
-        let subtitle = subtitle(profile, view);
-        writeln!(to, r#"<text x="{middle}" y="44" text-anchor="middle">{}</text>"#, escaped(&subtitle))?;
+        let height = TOP + timeline.rows.len() * ROW + 10;
+        head(to, (WIDTH, height), &title, &subtitle(profile, view))?;
         for (at, text) in times(timeline.span_ns) {
             let x = LEFT as f64 + at * COLUMNS as f64;
             writeln!(to, r#"<text x="{x:.1}" y="64" text-anchor="middle" fill="rgb(96,96,96)">{text}</text>"#)?;
@@ -120,7 +113,7 @@ fn bars(columns: &[f64], degree: u8) -> impl Iterator<Item = (usize, usize)> + '
     runs.filter(move |(_, run)| degree_of(run[0]) == degree).map(|(begin, run)| (begin, run.len()))
 }
 
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     match name.char_indices().nth(LONGEST_NAME) {
         None => name.to_owned(),
         Some(_) => name.chars().take(LONGEST_NAME - 1).chain(['\u{2026}']).collect(),

@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod dump;
 pub mod flamegraph;
+pub mod overhead;
 pub mod record;
 pub mod report;
 mod sampling;
