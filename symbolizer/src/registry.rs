@@ -2,7 +2,7 @@
 
 use crate::profile::PythonSupport;
 use pronk_sampler::recording::{Address, Process};
-use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
+use pronk_trampolines::wire::{Header, NO_COUNTER, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use std::path::Path;
 const MAX_SIZE: u64 = 1 << 30;
 
 /// What a function is called and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Function {
     /// `module.qualname`.
     pub name: String,
@@ -21,6 +21,8 @@ pub struct Function {
     pub file: Option<String>,
     /// The line on which it begins, if it is known.
     pub first_line: Option<u32>,
+    /// Whether it is a generator or a coroutine, which is entered each time that it goes on.
+    pub resumes: bool,
 }
 
 /// The contents of one registry.
@@ -29,11 +31,19 @@ struct Registry {
     pid: u32,
     created_ns: u64,
     support: PythonSupport,
-    functions: HashMap<u64, Function>,
+    functions: Functions,
     /// How many bytes of its records were read.
     read: u64,
     unregistered: u64,
     deep_stops: u64,
+}
+
+/// The functions of a registry.
+#[derive(Debug, Default)]
+struct Functions {
+    by_stub: HashMap<u64, Function>,
+    /// The stub of each counter.
+    counters: HashMap<u32, u64>,
 }
 
 /// Every registry of a session.
@@ -95,7 +105,8 @@ impl Registries {
         if reader.token() != token {
             return Err(format!("it says that it is {}", reader.token()));
         }
-        let mut functions = self.registries.remove(&token).map_or_else(HashMap::new, |registry| registry.functions);
+        let mut functions =
+            self.registries.remove(&token).map_or_else(Functions::default, |registry| registry.functions);
         let mut records = reader.records();
         let all = records.unread();
         add_functions(&mut records, &mut functions);
@@ -114,7 +125,19 @@ impl Registries {
 
     /// The function of a stub.
     pub fn function(&self, token: Token, stub: Address) -> Option<&Function> {
-        self.registries.get(&token)?.functions.get(&stub.0)
+        self.registries.get(&token)?.functions.by_stub.get(&stub.0)
+    }
+
+    /// The function that a counter is of.
+    pub fn counted(&self, token: Token, counter: u32) -> Option<&Function> {
+        let functions = &self.registries.get(&token)?.functions;
+        functions.by_stub.get(functions.counters.get(&counter)?)
+    }
+
+    /// The processes that run Python, with their ids.
+    pub fn running(&self) -> impl Iterator<Item = (Token, u32)> + '_ {
+        let running = self.registries.iter().filter(|(_, one)| matches!(one.support, PythonSupport::Stubs(_)));
+        running.map(|(token, registry)| (*token, registry.pid))
     }
 
     /// The processes that were refused and are not among those of the recording, since nothing in them could be sampled: their
@@ -173,14 +196,18 @@ pub fn full_name(module: &str, qualname: &str) -> String {
     if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
 }
 
-fn add_functions(records: &mut Records<'_>, functions: &mut HashMap<u64, Function>) {
-    for Record::Function { stub, function, .. } in records {
+fn add_functions(records: &mut Records<'_>, functions: &mut Functions) {
+    for Record::Function { stub, counter, function, .. } in records {
         let named = Function {
             name: full_name(&String::from_utf8_lossy(function.module), &String::from_utf8_lossy(function.qualname)),
             file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
             first_line: (function.first_line != 0).then_some(function.first_line),
+            resumes: function.resumes,
         };
-        functions.insert(stub, named);
+        functions.by_stub.insert(stub, named);
+        if counter != NO_COUNTER {
+            functions.counters.insert(counter, stub);
+        }
     }
 }
 
@@ -249,9 +276,10 @@ mod tests {
             name: "shop.Basket.total".to_owned(),
             file: Some("/srv/shop.py".to_owned()),
             first_line: Some(12),
+            resumes: false,
         };
         assert_eq!(registries.function(TOKEN, Address(0x1000)), Some(&total));
-        let main = Function { name: "main".to_owned(), file: None, first_line: None };
+        let main = Function { name: "main".to_owned(), file: None, first_line: None, resumes: false };
         assert_eq!(registries.function(TOKEN, Address(0x1040)), Some(&main));
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
         assert_eq!(registries.function(OTHER, Address(0x1000)), None);

@@ -26,6 +26,7 @@ mod agent;
 pub mod attach;
 pub mod capture;
 pub mod context;
+mod counts;
 pub mod functions;
 mod lock;
 pub mod python;
