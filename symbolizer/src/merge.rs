@@ -83,9 +83,10 @@ fn calls(counts: &Counts, tables: &mut Tables) -> Vec<profile::Calls> {
             category: profile::Category::Python,
         };
         let id = tables.function(text);
-        let one = calls.entry(id).or_insert(profile::Calls { function: id, count: 0, resumes: false });
+        let one = calls.entry(id).or_insert(profile::Calls { function: id, count: 0, resumes: false, at_least: false });
         one.count = one.count.saturating_add(count);
         one.resumes |= function.resumes;
+        one.at_least |= function.led_round;
     }
     calls.into_values().collect()
 }

@@ -188,6 +188,8 @@ pub struct Calls {
     pub count: u64,
     /// Whether it is a generator or a coroutine: `count` has each time that it went on.
     pub resumes: bool,
+    /// Whether there may have been more: CPython runs some of its calls without asking for a hook.
+    pub at_least: bool,
 }
 
 /// One process image.

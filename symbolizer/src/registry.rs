@@ -23,6 +23,8 @@ pub struct Function {
     pub first_line: Option<u32>,
     /// Whether it is a generator or a coroutine, which is entered each time that it goes on.
     pub resumes: bool,
+    /// Whether CPython runs some of its calls without asking for a hook.
+    pub led_round: bool,
 }
 
 /// The contents of one registry.
@@ -109,7 +111,7 @@ impl Registries {
             self.registries.remove(&token).map_or_else(Functions::default, |registry| registry.functions);
         let mut records = reader.records();
         let all = records.unread();
-        add_functions(&mut records, &mut functions);
+        add_functions(&mut records, reader.python_hexversion(), &mut functions);
         let registry = Registry {
             pid: reader.pid(),
             created_ns: reader.created_ns(),
@@ -196,13 +198,26 @@ pub fn full_name(module: &str, qualname: &str) -> String {
     if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
 }
 
-fn add_functions(records: &mut Records<'_>, functions: &mut Functions) {
+/// Whether a version of CPython leads calls of functions of that name round every hook, once it has specialized the instruction
+/// that makes them: `CALL_ALLOC_AND_ENTER_INIT` of 3.13 (Python/bytecodes.c), `BINARY_SUBSCR_GETITEM` of 3.11.0 to 3.11.3
+/// (Python/ceval.c).
+fn is_led_round(hexversion: u32, qualname: &[u8]) -> bool {
+    let is_method = |name: &[u8]| qualname.strip_suffix(name).is_some_and(|rest| rest.ends_with(b"."));
+    match hexversion >> 8 {
+        0x030d00..=0x030dff => is_method(b"__init__"),
+        0x030b00..=0x030b03 => is_method(b"__getitem__"),
+        _ => false,
+    }
+}
+
+fn add_functions(records: &mut Records<'_>, hexversion: u32, functions: &mut Functions) {
     for Record::Function { stub, counter, function, .. } in records {
         let named = Function {
             name: full_name(&String::from_utf8_lossy(function.module), &String::from_utf8_lossy(function.qualname)),
             file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
             first_line: (function.first_line != 0).then_some(function.first_line),
             resumes: function.resumes,
+            led_round: is_led_round(hexversion, function.qualname),
         };
         functions.by_stub.insert(stub, named);
         if counter != NO_COUNTER {
@@ -277,9 +292,10 @@ mod tests {
             file: Some("/srv/shop.py".to_owned()),
             first_line: Some(12),
             resumes: false,
+            led_round: false,
         };
         assert_eq!(registries.function(TOKEN, Address(0x1000)), Some(&total));
-        let main = Function { name: "main".to_owned(), file: None, first_line: None, resumes: false };
+        let main = Function { name: "main".to_owned(), file: None, first_line: None, resumes: false, led_round: false };
         assert_eq!(registries.function(TOKEN, Address(0x1040)), Some(&main));
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
         assert_eq!(registries.function(OTHER, Address(0x1000)), None);
@@ -308,6 +324,14 @@ mod tests {
         assert_eq!(registries.refused_elsewhere(&[process(8, 0..1000, &[])]), []);
         let lost = registries.support(&process(9, 0..1000, &[Token(5)]));
         assert!(matches!(lost, PythonSupport::Refused(why) if why.contains("0000000000000005")));
+    }
+
+    #[test]
+    fn some_versions_lead_some_methods_round_a_hook() {
+        assert!(is_led_round(0x030d_02f0, b"Shop.__init__") && is_led_round(0x030b_03f0, b"Shop.__getitem__"));
+        assert!(!is_led_round(0x030e_00f0, b"Shop.__init__") && !is_led_round(0x030b_04f0, b"Shop.__getitem__"));
+        assert!(!is_led_round(0x030d_02f0, b"__init__") && !is_led_round(0x030d_02f0, b"Shop.init__init__"));
+        assert!(!is_led_round(0x030d_02f0, b"Shop.__getitem__"));
     }
 
     #[test]

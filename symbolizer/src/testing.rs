@@ -171,8 +171,8 @@ pub fn profile() -> Profile {
         contexts,
         samples,
         calls: vec![
-            Calls { function: FunctionId(1), count: 1_000, resumes: false },
-            Calls { function: idle, count: 25_000, resumes: true },
+            Calls { function: FunctionId(1), count: 1_000, resumes: false, at_least: true },
+            Calls { function: idle, count: 25_000, resumes: true, at_least: false },
         ],
     }
 }

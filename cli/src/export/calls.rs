@@ -5,6 +5,11 @@ use pronk_symbolizer::profile::{Counting, Meta, Profile};
 use pronk_symbolizer::view::{FunctionCount, View};
 use std::io::{self, Write};
 
+/// The mark of functions that are entered each time that they go on.
+const RESUMES: &str = "*";
+/// The mark of functions that may have had more calls.
+const AT_LEAST: &str = "+";
+
 /// What is known of the calls of a function. Times are estimates: samples are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CallTimes {
@@ -12,6 +17,8 @@ pub struct CallTimes {
     pub calls: u64,
     /// Whether it is a generator or a coroutine, which is entered each time that it goes on.
     pub resumes: bool,
+    /// Whether there may have been more calls.
+    pub at_least: bool,
     /// Calls per second of the profile; `None` if that took no time.
     pub per_second: Option<f64>,
     /// How long a call took without what it called, in nanoseconds.
@@ -30,6 +37,7 @@ impl CallTimes {
         Some(CallTimes {
             calls: calls.count,
             resumes: calls.resumes,
+            at_least: calls.at_least,
             per_second: (seconds > 0.0).then(|| calls.count as f64 / seconds),
             self_ns: per_call(count.self_samples),
             total_ns: per_call(count.total_samples),
@@ -45,16 +53,27 @@ pub fn columns() -> String {
 /// The columns of a function.
 pub fn cells(times: Option<CallTimes>) -> String {
     let Some(times) = times else { return " ".repeat(columns().len()) };
-    let mark = if times.resumes { "*" } else { " " };
+    let mark = match (times.resumes, times.at_least) {
+        (true, _) => RESUMES,
+        (_, true) => AT_LEAST,
+        _ => " ",
+    };
     let per_second = times.per_second.map_or_else(String::new, rate);
     let (own, total) = (duration(times.self_ns), duration(times.total_ns));
     format!("{:>14}{mark} {per_second:>13} {own:>10} {total:>10}", thousands(times.calls))
 }
 
-/// What there is to say of the columns, below them.
-pub fn notes(profile: &Profile, any_resumes: bool, to: &mut dyn Write) -> io::Result<()> {
-    if any_resumes {
-        writeln!(to, "* a generator or a coroutine: each time that it was begun or went on")?;
+/// What there is to say of the columns of some functions, below them.
+pub fn notes(profile: &Profile, times: &[Option<CallTimes>], to: &mut dyn Write) -> io::Result<()> {
+    let times = || times.iter().flatten();
+    if times().any(|times| times.resumes) {
+        writeln!(to, "{RESUMES} a generator or a coroutine: each time that it was begun or went on")?;
+    }
+    if times().any(|times| times.at_least) {
+        writeln!(
+            to,
+            "{AT_LEAST} at least: this version of CPython runs some of these calls where nobody can count them"
+        )?;
     }
     if profile.quality.counting == Counting::Incomplete {
         writeln!(to, "calls are missing in these numbers: pronk record said which, and --json has it under quality")?;

@@ -30,7 +30,7 @@
 //! - `functions`: for each `name`, `file`, `line` (on which it begins), `binary`, `category` (`python`, `interpreter`,
 //!   `native`, `kernel` or `missing`), `self` and `total` (samples), `self_percent` and `total_percent`; `calls`, how often
 //!   it was called, `resumes` (true for a generator or a coroutine: `calls` has each time that it was begun or went on),
-//!   `calls_per_second` of the profile, `self_ns_per_call` and `total_ns_per_call`, estimates from samples. Those of calls are
+//!   `at_least` (true where CPython runs some calls where nobody can count them), `calls_per_second` of the profile, `self_ns_per_call` and `total_ns_per_call`, estimates from samples. Those of calls are
 //!   `null` where they are not known, and if the report is limited to some samples. If `sort` is `calls`, functions that are in
 //!   no sample are in the list.
 
@@ -159,6 +159,7 @@ struct Function<'p> {
     total_percent: f64,
     calls: Option<u64>,
     resumes: Option<bool>,
+    at_least: Option<bool>,
     calls_per_second: Option<f64>,
     self_ns_per_call: Option<f64>,
     total_ns_per_call: Option<f64>,
@@ -274,6 +275,7 @@ impl<'p> Function<'p> {
             total_percent: hundredths(percent(count.total_samples, samples)),
             calls: times.map(|times| times.calls),
             resumes: times.map(|times| times.resumes),
+            at_least: times.map(|times| times.at_least),
             calls_per_second: times.and_then(|times| times.per_second).map(hundredths),
             self_ns_per_call: times.map(|times| hundredths(times.self_ns)),
             total_ns_per_call: times.map(|times| hundredths(times.total_ns)),

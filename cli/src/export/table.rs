@@ -82,7 +82,7 @@ impl Export for Table {
             writeln!(to, "{own}  {total}  {calls}{}", view.label(count.function))?;
         }
         if is_counted {
-            calls::notes(profile, times.iter().flatten().any(|times| times.resumes), to)?;
+            calls::notes(profile, &times, to)?;
         }
         rest(functions.len(), self.top, to)
     }

@@ -238,7 +238,8 @@ async def task():
 
 
 async def run_tasks():
-    await asyncio.gather(*(task() for _ in range(50)))
+    for _ in range(50):
+        await asyncio.create_task(task())
 
 
 asyncio.run(run_tasks())
