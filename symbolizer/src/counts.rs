@@ -34,12 +34,10 @@ impl Counts {
     pub fn load(session: &Path, registries: &Registries) -> Counts {
         let mut counts = Counts::default();
         let mut processes: HashMap<Token, Counted> = HashMap::new();
-        let mut found = false;
         let entries = std::fs::read_dir(session).into_iter().flatten();
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort();
         for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == COUNTS_EXTENSION)) {
-            found = true;
             match read(path) {
                 Ok((token, counted)) => {
                     processes.insert(token, counted);
@@ -47,12 +45,13 @@ impl Counts {
                 Err(problem) => counts.notes.push(format!("no numbers of calls from {}: {problem}", path.display())),
             }
         }
-        if !found {
+        let running = registries.running();
+        if processes.is_empty() && counts.notes.is_empty() && !running.iter().any(|one| one.has_stubs) {
             return counts;
         }
         counts.add(&processes, registries);
-        let uncounted = registries.running().filter(|(token, _)| !processes.contains_key(token));
-        let mut uncounted: Vec<u32> = uncounted.map(|(_, pid)| pid).collect();
+        let uncounted = running.iter().filter(|one| !processes.contains_key(&one.token));
+        let mut uncounted: Vec<u32> = uncounted.map(|one| one.pid).collect();
         uncounted.sort_unstable();
         counts.notes.extend(uncounted.iter().map(|pid| format!("calls in process {pid} were not counted")));
         let whole = counts.notes.is_empty() && registries.unregistered() == 0 && registries.deep_stops() == 0;
@@ -208,6 +207,10 @@ mod tests {
         running(TOKEN, 7).write(session.path(), TOKEN);
         let counts = load(session.path());
         assert_eq!((counts.counting, counts.calls.len(), counts.notes.len()), (Counting::Not, 0, 0));
+        running(TOKEN, 7).counted("f", 1, false).write(session.path(), TOKEN);
+        let counts = load(session.path());
+        assert_eq!((counts.counting, counts.calls.len()), (Counting::Incomplete, 0));
+        assert_eq!(counts.notes, ["calls in process 7 were not counted"]);
     }
 
     #[test]

@@ -48,6 +48,17 @@ struct Functions {
     counters: HashMap<u32, u64>,
 }
 
+/// A process in which Python runs with the agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// The token of its registry.
+    pub token: Token,
+    /// The process's id.
+    pub pid: u32,
+    /// Whether functions run through stubs.
+    pub has_stubs: bool,
+}
+
 /// Every registry of a session.
 #[derive(Debug, Default)]
 pub struct Registries {
@@ -136,10 +147,16 @@ impl Registries {
         functions.by_stub.get(functions.counters.get(&counter)?)
     }
 
-    /// The processes that run Python, with their ids.
-    pub fn running(&self) -> impl Iterator<Item = (Token, u32)> + '_ {
+    /// The processes in which Python runs with the agent.
+    pub fn running(&self) -> Vec<Running> {
         let running = self.registries.iter().filter(|(_, one)| matches!(one.support, PythonSupport::Stubs(_)));
-        running.map(|(token, registry)| (*token, registry.pid))
+        running
+            .map(|(token, registry)| Running {
+                token: *token,
+                pid: registry.pid,
+                has_stubs: !registry.functions.by_stub.is_empty(),
+            })
+            .collect()
     }
 
     /// The processes that were refused and are not among those of the recording, since nothing in them could be sampled: their

@@ -21,7 +21,7 @@ const PAGE: usize = 4096;
 #[derive(Debug)]
 pub struct Counts {
     file: Option<CountsFile>,
-    /// The token of the process, or of the nearest one that it was forked from and that has a registry.
+    /// The token of the process.
     token: Token,
     lanes: [Option<Lane>; MOST_LANES],
     /// How many counters are given away, [`NO_COUNTER`] included.
@@ -61,11 +61,11 @@ impl Counts {
         Counts { file, token, lanes: [None; MOST_LANES], given: NO_COUNTER + 1 }
     }
 
-    /// The child of a fork counts from zero, in a file of its own; without a registry, there is none.
-    pub fn forked(&mut self, session: &CStr, token: Option<Token>) {
+    /// The child of a fork counts from zero, in a file of its own.
+    pub fn forked(&mut self, session: &CStr, token: Token) {
         let parent = (self.token, self.given);
-        self.file = token.and_then(|token| CountsFile::create(session, token, Some(parent)).ok());
-        self.token = token.unwrap_or(self.token);
+        self.file = CountsFile::create(session, token, Some(parent)).ok();
+        self.token = token;
         self.lanes.iter_mut().flatten().for_each(|lane| lane.state = LaneState::Inherited);
     }
 
@@ -268,7 +268,7 @@ mod tests {
         // SAFETY: the child counts and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            counts.forked(&session(directory.path()), Some(Token(0xdef)));
+            counts.forked(&session(directory.path()), Token(0xdef));
             let own = counts.lane(0).unwrap();
             let first = counts.give(1024).unwrap();
             count(own, 7, 1);

@@ -57,8 +57,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the file cannot be made, filled or mapped.
-    pub fn create(session: &CStr, identity: Identity) -> Result<Registry, Refused> {
-        let token = sys::random_token();
+    pub fn create(session: &CStr, token: Token, identity: Identity) -> Result<Registry, Refused> {
         let path = sys::path_in(session, format_args!("{token}.{REGISTRY_EXTENSION}"))?;
         let file = File::create_new(path.as_c())?;
         let prepare = || {
@@ -215,7 +214,7 @@ mod tests {
 
     fn create(directory: &std::path::Path) -> Registry {
         let session = CString::new(directory.to_str().unwrap()).unwrap();
-        Registry::create(&session, Identity { python_hexversion: 0x030d_00f0, stub_size: 64 }).unwrap()
+        Registry::create(&session, Token(0xabc), Identity { python_hexversion: 0x030d_00f0, stub_size: 64 }).unwrap()
     }
 
     fn bytes_of(directory: &std::path::Path, registry: &Registry) -> Vec<u8> {

@@ -42,14 +42,17 @@ pub struct Functions {
 struct Inner {
     session: PathText,
     identity: Identity,
-    registry: Option<Registry>,
+    /// The token of this very process, which its registry and its counts have.
+    token: Token,
+    /// Made when the first stub is named; `Some(None)` if it cannot be made.
+    registry: Option<Option<Registry>>,
     status: Status,
     stubs: StubMemory,
     /// Made when functions begin to run through stubs.
     counts: Option<Counts>,
     known: StubTable,
     shared: Option<Stub>,
-    /// Which fork `registry` and `stubs` belong to.
+    /// Which fork `token` and what is named by it belong to.
     generation: u32,
     seed: u64,
 }
@@ -97,14 +100,16 @@ impl Functions {
                 return Ok(());
             }
             let identity = Identity { python_hexversion, stub_size: STUB_SIZE as u32 };
-            let registry = Registry::create(session, identity)?;
+            let token = sys::random_token();
+            let registry = Registry::create(session, token, identity)?;
             let mut path = PathText::new();
             path.push(session.to_bytes());
             *inner = Some(Inner {
                 session: path,
                 identity,
-                seed: registry.token().0,
-                registry: Some(registry),
+                seed: token.0,
+                token,
+                registry: Some(Some(registry)),
                 status: Status::Starting,
                 stubs: StubMemory::new(),
                 counts: None,
@@ -152,7 +157,7 @@ impl Functions {
     pub fn counters(&self, lane: usize) -> Result<Counters, Refused> {
         let _errno = KeepErrno::new();
         let not_started = Refused { what: "stubs", errno: libc::ENOENT };
-        self.inner.with(|inner| inner.as_mut().ok_or(not_started)?.counts().ok_or(not_started)?.lane(lane))
+        self.inner.with(|inner| inner.as_mut().ok_or(not_started)?.counts().lane(lane))
     }
 
     /// The stub of a function; made and registered when the function is new.
@@ -211,8 +216,8 @@ impl Inner {
     }
 
     fn take_named(&mut self, token: Token, function: &Function<'_>) -> Result<Stub, Refused> {
-        self.counts();
-        let (stub, counter) = self.stubs.take(token, self.counts.as_mut().ok_or(NO_REGISTRY)?)?;
+        let counts = self.counts.get_or_insert_with(|| Counts::create(self.session.as_c(), token));
+        let (stub, counter) = self.stubs.take(token, counts)?;
         match self.name(stub, counter, function) {
             Ok(()) => Ok(stub),
             Err(error) => {
@@ -223,35 +228,39 @@ impl Inner {
     }
 
     fn name(&mut self, stub: Stub, counter: u32, function: &Function<'_>) -> Result<(), Refused> {
-        self.registry.as_mut().ok_or(NO_REGISTRY)?.add(stub.address() as u64, counter, function)
+        self.own_registry().ok_or(NO_REGISTRY)?.add(stub.address() as u64, counter, function)
     }
 
     /// The counters of this very process.
-    fn counts(&mut self) -> Option<&mut Counts> {
-        let token = self.own_registry().map(|registry| registry.token());
-        if let (None, Some(token)) = (&self.counts, token) {
-            self.counts = Some(Counts::create(self.session.as_c(), token));
-        }
-        self.counts.as_mut()
+    fn counts(&mut self) -> &mut Counts {
+        self.become_own_process();
+        self.counts.get_or_insert_with(|| Counts::create(self.session.as_c(), self.token))
     }
 
-    /// The registry of this very process: the child of a fork makes its own, with stub memory of its own, since its
-    /// parent goes on writing into the other.
+    /// The registry of this very process.
     fn own_registry(&mut self) -> Option<&mut Registry> {
+        self.become_own_process();
+        let make = || {
+            let mut registry = Registry::create(self.session.as_c(), self.token, self.identity).ok()?;
+            registry.set_status(self.status, "");
+            Some(registry)
+        };
+        self.registry.get_or_insert_with(make).as_mut()
+    }
+
+    /// The child of a fork has a registry and counts of its own, with stub memory of its own, since its parent goes on writing
+    /// into the other ones.
+    fn become_own_process(&mut self) {
         let generation = sys::fork_generation();
         if self.generation != generation {
             self.generation = generation;
-            self.registry = Registry::create(self.session.as_c(), self.identity).ok();
+            self.token = sys::random_token();
+            self.registry = None;
             self.stubs.abandon();
-            let status = self.status;
-            if let Some(registry) = &mut self.registry {
-                registry.set_status(status, "");
-            }
             if let Some(counts) = &mut self.counts {
-                counts.forked(self.session.as_c(), self.registry.as_ref().map(Registry::token));
+                counts.forked(self.session.as_c(), self.token);
             }
         }
-        self.registry.as_mut()
     }
 }
 
