@@ -51,20 +51,24 @@ impl Counts {
         }
         counts.add(&processes, registries);
         let uncounted = running.iter().filter(|one| !processes.contains_key(&one.token));
-        let mut uncounted: Vec<u32> = uncounted.map(|one| one.pid).collect();
-        uncounted.sort_unstable();
-        counts.notes.extend(uncounted.iter().map(|pid| format!("calls in process {pid} were not counted")));
+        let uncounted: Vec<u32> = uncounted.map(|one| one.pid).collect();
+        counts.notes.extend(those(&uncounted).map(|who| format!("calls in {who} were not counted")));
         let whole = counts.notes.is_empty() && registries.unregistered() == 0 && registries.deep_stops() == 0;
         counts.counting = if whole { Counting::Exact } else { Counting::Incomplete };
         counts
     }
 
     fn add(&mut self, processes: &HashMap<Token, Counted>, registries: &Registries) {
+        let lost: Vec<u32> =
+            processes.values().map(|one| one.head).filter(|head| head.lost > 0).map(|head| head.pid).collect();
+        self.notes.extend(those(&lost).map(|who| format!("some calls in {who} were not counted: there was no room")));
+        let children =
+            processes.values().fold(0_u64, |sum, one| sum.saturating_add(one.head.uncounted_children.into()));
+        if children > 0 {
+            self.notes.push(format!("calls in {children} forked processes were not counted: they could make no file"));
+        }
         let (mut without_counter, mut without_name) = (0_u64, 0_u64);
-        for (token, Counted { head, counters }) in processes {
-            if head.lost > 0 {
-                self.notes.push(format!("some calls in process {} were not counted: there was no room", head.pid));
-            }
+        for (token, Counted { counters, .. }) in processes {
             let counted = (0..).zip(counters).filter(|(_, calls)| **calls > 0);
             for (counter, &calls) in counted {
                 let function = registries.counted(owner(processes, *token, counter), counter);
@@ -81,7 +85,15 @@ impl Counts {
         let missing = [("without a counter of their own", without_counter), ("whose names were lost", without_name)];
         let missing = missing.into_iter().filter(|(_, calls)| *calls > 0);
         self.notes.extend(missing.map(|(what, calls)| format!("calls of functions {what}: {calls}")));
-        self.notes.sort();
+    }
+}
+
+/// Processes in words, if there are any.
+fn those(pids: &[u32]) -> Option<String> {
+    match pids {
+        [] => None,
+        [pid] => Some(format!("process {pid}")),
+        pids => Some(format!("{} processes", pids.len())),
     }
 }
 
@@ -221,6 +233,8 @@ mod tests {
         let mut bytes = file(TOKEN, None, &[&[4, 10, 3]]);
         let lost = offset_of!(CountsHeader, lost);
         bytes[lost..lost + 4].copy_from_slice(&1_u32.to_ne_bytes());
+        let children = offset_of!(CountsHeader, uncounted_children);
+        bytes[children..children + 4].copy_from_slice(&2_u32.to_ne_bytes());
         write(session.path(), TOKEN, &bytes);
         write(session.path(), CHILD, b"PRONK");
         let counts = load(session.path());
@@ -229,6 +243,7 @@ mod tests {
         for expected in [
             "0000000000000def.counts: it is shorter than its header",
             "some calls in process 7 were not counted: there was no room",
+            "calls in 2 forked processes were not counted",
             "calls of functions without a counter of their own: 4",
             "calls of functions whose names were lost: 3",
             "calls in process 8 were not counted",
@@ -246,7 +261,7 @@ mod tests {
             write(session.path(), TOKEN, &whole[..length]);
             load(session.path());
         }
-        for at in 0..48 {
+        for at in 0..56 {
             for flip in [0x01, 0x80, 0xff] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= flip;

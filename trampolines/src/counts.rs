@@ -21,6 +21,8 @@ const PAGE: usize = 4096;
 #[derive(Debug)]
 pub struct Counts {
     file: Option<CountsFile>,
+    /// The file of the nearest process that it was forked from and that has one, where it has none itself.
+    ancestor: Option<CountsFile>,
     /// The token of the process.
     token: Token,
     lanes: [Option<Lane>; MOST_LANES],
@@ -58,14 +60,19 @@ impl Counts {
     /// The counters of this process, with a file in the session's directory if there is one.
     pub fn create(session: &CStr, token: Token) -> Counts {
         let file = CountsFile::create(session, token, None).ok();
-        Counts { file, token, lanes: [None; MOST_LANES], given: NO_COUNTER + 1 }
+        Counts { file, ancestor: None, token, lanes: [None; MOST_LANES], given: NO_COUNTER + 1 }
     }
 
     /// The child of a fork counts from zero, in a file of its own.
     pub fn forked(&mut self, session: &CStr, token: Token) {
         let parent = (self.token, self.given);
+        let before = self.file.take().or_else(|| self.ancestor.take());
         self.file = CountsFile::create(session, token, Some(parent)).ok();
         self.token = token;
+        if let (None, Some(before)) = (&self.file, before) {
+            before.header().uncounted_children.fetch_add(1, Ordering::Relaxed);
+            self.ancestor = Some(before);
+        }
         self.lanes.iter_mut().flatten().for_each(|lane| lane.state = LaneState::Inherited);
     }
 
@@ -164,6 +171,8 @@ impl CountsFile {
             inherited: parent.map_or(0, |(_, inherited)| inherited),
             counters: AtomicU32::new(given),
             lost: AtomicU32::new(0),
+            uncounted_children: AtomicU32::new(0),
+            reserved: 0,
         };
         // SAFETY: the beginning of the file is reserved and mapped, aligned to a page, and nobody else writes it.
         unsafe { header.write(head) };
@@ -304,6 +313,36 @@ mod tests {
         let head = Head::read(&bytes).unwrap();
         assert_eq!((head.lost, head.lanes), (1, 1));
         assert_eq!(bytes[lane_at(0) as usize + 56..][..8], 5_u64.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_child_without_a_file_is_one_that_its_parent_speaks_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut counts = Counts::create(&session(directory.path()), TOKEN);
+        counts.give(1024);
+        let counters = counts.lane(0).unwrap();
+        // SAFETY: the children count and leave.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            counts.forked(c"/nowhere", Token(1));
+            count(counts.lane(0).unwrap(), 7, 1);
+            // SAFETY: as above.
+            let grandchild = unsafe { libc::fork() };
+            if grandchild == 0 {
+                counts.forked(c"/nowhere", Token(2));
+                count(counts.lane(0).unwrap(), 7, 1);
+            } else {
+                // SAFETY: nobody asks how the grandchild ended.
+                unsafe { libc::waitpid(grandchild, std::ptr::null_mut(), 0) };
+            }
+            // SAFETY: ends the process without running anything else.
+            unsafe { libc::_exit(0) };
+        }
+        // SAFETY: nobody asks how the child ended.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        count(counters, 7, 5);
+        let (head, lanes) = read(&path(directory.path(), TOKEN));
+        assert_eq!((head.uncounted_children, lanes[0][7]), (2, 5));
     }
 
     #[test]

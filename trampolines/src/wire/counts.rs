@@ -59,11 +59,15 @@ pub struct CountsHeader {
     pub counters: AtomicU32,
     /// How many lanes count elsewhere by now, as they could not grow: what they have here is too little.
     pub lost: AtomicU32,
+    /// How many processes that were forked from it could not have a file of their own.
+    pub uncounted_children: AtomicU32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = {
-    assert!(size_of::<CountsHeader>() == 48);
-    assert!(offset_of!(CountsHeader, lost) == 44);
+    assert!(size_of::<CountsHeader>() == 56);
+    assert!(offset_of!(CountsHeader, reserved) == 52);
     assert!(LANE_SIZE.is_multiple_of(LANES_AT));
 };
 
@@ -82,6 +86,8 @@ pub struct Head {
     pub counters: u32,
     /// How many lanes have too little.
     pub lost: u32,
+    /// How many processes that were forked from it have no file.
+    pub uncounted_children: u32,
 }
 
 impl Head {
@@ -110,6 +116,7 @@ impl Head {
             lanes: number(offset_of!(CountsHeader, lanes)),
             counters: number(offset_of!(CountsHeader, counters)),
             lost: number(offset_of!(CountsHeader, lost)),
+            uncounted_children: number(offset_of!(CountsHeader, uncounted_children)),
         };
         let is_sound = head.lanes <= MOST_LANES as u32
             && head.counters <= COUNTERS
@@ -149,24 +156,28 @@ mod tests {
             inherited: 100,
             counters: AtomicU32::new(1025),
             lost: AtomicU32::new(1),
+            uncounted_children: AtomicU32::new(3),
+            reserved: 0,
         };
         change(&mut header);
         // SAFETY: the structure is plain data without padding.
-        unsafe { core::mem::transmute::<CountsHeader, [u8; 48]>(header) }.to_vec()
+        unsafe { core::mem::transmute::<CountsHeader, [u8; 56]>(header) }.to_vec()
     }
 
     #[test]
     fn a_head_comes_back_as_it_was() {
         let head = Head::read(&bytes(|_| ())).unwrap();
         let parent = Some((Token(5), 100));
-        assert_eq!(head, Head { token: Token(7), parent, pid: 12, lanes: 2, counters: 1025, lost: 1 });
+        let expected =
+            Head { token: Token(7), parent, pid: 12, lanes: 2, counters: 1025, lost: 1, uncounted_children: 3 };
+        assert_eq!(head, expected);
         let second = LANES_AT as u64 + LANE_SIZE as u64;
         assert!(head.lanes().eq([LANES_AT as u64..LANES_AT as u64 + 8200, second..second + 8200]));
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        for length in 0..48 {
+        for length in 0..56 {
             assert!(Head::read(&bytes(|_| ())[..length]).is_err());
         }
         assert!(Head::read(&bytes(|header| header.magic[0] = 0)).is_err());
