@@ -136,7 +136,7 @@ pub struct ReportArguments {
     pub profile: PathBuf,
 
     /// Print a source file with the share of each line beside it, instead of functions
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["top", "by_self", "total", "by"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["top", "by_self", "total", "calls", "by"])]
     pub lines: Option<PathBuf>,
 
     /// How many functions, or values with --by [default: 20 in the table, all with --json]
@@ -144,12 +144,17 @@ pub struct ReportArguments {
     pub top: Option<NonZeroUsize>,
 
     /// Sort by the samples in the function itself (the default)
-    #[arg(long = "self", conflicts_with_all = ["total", "by"])]
+    #[arg(long = "self", conflicts_with_all = ["total", "calls", "by"])]
     pub by_self: bool,
 
     /// Sort by the samples in the function and in what it called
-    #[arg(long, conflicts_with = "by")]
+    #[arg(long, conflicts_with_all = ["calls", "by"])]
     pub total: bool,
+
+    /// Sort by the number of calls, and have functions that are in no sample (needs a profile with stubs: --stubs full, or
+    /// --engine perf)
+    #[arg(long, conflicts_with = "by")]
+    pub calls: bool,
 
     /// Write JSON instead of a table
     #[arg(long)]
@@ -330,6 +335,8 @@ mod tests {
     #[test]
     fn report_sorts_one_way() {
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--self", "--total"]).is_err());
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--calls", "--total"]).is_err());
+        assert!(Arguments::try_parse_from(["pronk", "report", "p", "--calls", "--by", "thread"]).is_err());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--top", "0"]).is_err());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--total", "--top", "5"]).is_ok());
         assert!(Arguments::try_parse_from(["pronk", "report", "p", "--lines", "a.py", "--top", "5"]).is_err());

@@ -4,7 +4,7 @@ mod common;
 
 use common::reading::{boxes, fails, report};
 use common::{Builder, Place, example, golden, run, text};
-use pronk_symbolizer::profile::{Category, Profile, PythonSupport};
+use pronk_symbolizer::profile::{Calls, Category, Counting, Function, FunctionId, Profile, PythonSupport};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -36,6 +36,44 @@ fn the_json_is_what_is_documented() {
     assert_eq!(json["native"], "python");
     assert_eq!(json["samples"], 250);
     assert_eq!(json["functions"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn functions_have_their_calls_where_these_were_counted() {
+    let place = Place::new();
+    let mut builder = Builder(example());
+    let idle = builder.frame(Category::Python, "app.poll", "/srv/app.py", Some(70));
+    let idle = builder.0.frames[idle.index()].function;
+    for (name, count) in [("__main__.burn", 2_400_000), ("__main__.<module>", 1)] {
+        let named = |function: &Function| builder.0.strings[function.name.index()] == name;
+        let function = FunctionId(builder.0.functions.iter().position(named).unwrap() as u32);
+        builder.0.calls.push(Calls { function, count, resumes: false, at_least: count == 1 });
+    }
+    builder.0.calls.push(Calls { function: idle, count: 31_000_000, resumes: true, at_least: false });
+    builder.0.quality.counting = Counting::Exact;
+    place.profile(&builder.0);
+    golden("report-with-calls.txt", &report(&place, &[]));
+    golden("report-calls.txt", &report(&place, &["--calls"]));
+    let json: serde_json::Value = serde_json::from_str(&report(&place, &["--calls", "--json"])).unwrap();
+    assert_eq!((&json["sort"], &json["quality"]["counting"]), (&"calls".into(), &"exact".into()));
+    let [first, second] = [0, 1].map(|row| &json["functions"][row]);
+    assert_eq!(
+        (&first["name"], &first["calls"], &first["resumes"]),
+        (&"app.poll".into(), &31_000_000.into(), &true.into())
+    );
+    assert_eq!((&first["self"], &first["self_ns_per_call"]), (&0.into(), &0.0.into()));
+    // 600 of 999 samples in a second, by 2.4 million calls in 1.25 seconds.
+    assert_eq!((&second["calls_per_second"], &second["self_ns_per_call"]), (&1_920_000.0.into(), &250.25.into()));
+
+    let said = fails(&place, &["report", "test.pronk", "--calls", "--thread", "worker"]);
+    assert!(said.contains("cannot be combined with --thread or --only"), "{said}");
+    assert!(!report(&place, &["--thread", "worker"]).contains("calls"));
+    builder.0.quality.counting = Counting::Incomplete;
+    place.profile(&builder.0);
+    assert!(report(&place, &[]).contains("calls are missing in these numbers"));
+    place.profile(&example());
+    let said = fails(&place, &["report", "test.pronk", "--calls"]);
+    assert!(said.contains("record it with --stubs full, or with --engine perf"), "{said}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 const MAGIC: [u8; 8] = *b"\x89pronk\r\n";
 
 /// The version of the format that this crate writes and reads. It goes up whenever [`Profile`] changes.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 const HEADER_SIZE: usize = 32;
 
@@ -211,7 +211,7 @@ mod tests {
     fn errors_say_what_a_person_needs() {
         let mut newer = bytes(&profile());
         newer[8] = 9;
-        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 5";
+        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 6";
         assert_eq!(read(&newer).unwrap_err().to_string(), expected);
         let mut older = bytes(&profile());
         older[8] = 1;
@@ -248,5 +248,6 @@ mod tests {
         assert_eq!(error(|p| p.processes[0].parent = Some(crate::profile::ProcessId(0))), ("processes", 0, 0));
         assert_eq!(error(|p| p.functions[0].name.0 = 500), ("functions", 0, 500));
         assert_eq!(error(|p| p.frames[0].function.0 = 500), ("frames", 0, 500));
+        assert_eq!(error(|p| p.calls[1].function.0 = 500), ("calls", 1, 500));
     }
 }

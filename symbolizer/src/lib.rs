@@ -9,6 +9,7 @@
 //! and never the profile. Files are read and never mapped, since a mapped file that is truncated kills its reader.
 
 mod awaits;
+mod counts;
 pub mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

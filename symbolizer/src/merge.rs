@@ -1,11 +1,13 @@
 //! Turns a recording into a profile: names for every frame, native and Python frames in one stack.
 
+use crate::counts::Counts;
 use crate::names::Names;
 use crate::native::{DEBUG_ROOT, KALLSYMS};
 use crate::profile::{self, Meta, Profile, Quality, StackId};
 use crate::registry::{Registries, full_name};
-use crate::tables::Tables;
+use crate::tables::{FunctionText, Tables};
 use pronk_sampler::recording::{self, Event, Recording, TaskRoot};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Gives names to a recording.
@@ -62,9 +64,31 @@ pub(crate) fn put_together(
         })
         .collect();
     samples.sort_by_key(|sample| sample.time_ns);
-    let quality = quality(recording, registries, names);
+    let counts = Counts::load(&recording.session, registries);
+    let calls = calls(&counts, &mut tables);
+    let quality = quality(recording, registries, names, &counts);
     let (strings, functions, frames, stacks) = tables.finish();
-    Profile { meta, quality, strings, processes, threads, functions, frames, stacks, contexts, samples }
+    Profile { meta, quality, strings, processes, threads, functions, frames, stacks, contexts, samples, calls }
+}
+
+/// The functions that were called, by their rows. What differs in nothing that is shown is one.
+fn calls(counts: &Counts, tables: &mut Tables) -> Vec<profile::Calls> {
+    let mut calls: BTreeMap<profile::FunctionId, profile::Calls> = BTreeMap::new();
+    for (function, &count) in &counts.calls {
+        let text = FunctionText {
+            name: &function.name,
+            file: function.file.as_deref(),
+            first_line: function.first_line,
+            binary: None,
+            category: profile::Category::Python,
+        };
+        let id = tables.function(text);
+        let one = calls.entry(id).or_insert(profile::Calls { function: id, count: 0, resumes: false, at_least: false });
+        one.count = one.count.saturating_add(count);
+        one.resumes |= function.resumes;
+        one.at_least |= function.led_round;
+    }
+    calls.into_values().collect()
 }
 
 pub(crate) fn context(
@@ -116,14 +140,14 @@ fn processes(recording: &Recording, registries: &Registries, tables: &mut Tables
     processes
 }
 
-fn quality(recording: &Recording, registries: &Registries, names: &Names) -> Quality {
+fn quality(recording: &Recording, registries: &Registries, names: &Names, counts: &Counts) -> Quality {
     let losses = &recording.losses;
     let samples = recording.sample_count();
     // The CPU time says nothing of the samples that are taken while a thread waits, or only while it holds a lock.
     let is_of_cpu_time = !matches!(recording.event, Event::Wall | Event::Gil);
     let cpu_time = losses.cpu_time.filter(|_| is_of_cpu_time);
     let cpu_seconds = cpu_time.map(|time| time.as_secs_f64()).filter(|&seconds| seconds > 0.0);
-    let mut notes = [registries.notes.as_slice(), &recording.notes].concat();
+    let mut notes = [registries.notes.as_slice(), &counts.notes, &recording.notes].concat();
     if losses.malformed > 0 {
         notes.push(format!("{} records could not be read", losses.malformed));
     }
@@ -147,6 +171,7 @@ fn quality(recording: &Recording, registries: &Registries, names: &Names) -> Qua
         unnamed_stubs: names.unnamed(),
         unregistered_functions: registries.unregistered(),
         deep_stops: registries.deep_stops(),
+        counting: counts.counting,
         kernel_excluded: losses.kernel_excluded,
         notes,
     }

@@ -1,12 +1,13 @@
 //! A part of a profile: some of its samples, with what they refer to and no more.
 
 use crate::profile::{
-    Context, ContextId, Frame, FrameId, Function, FunctionId, Process, ProcessId, Profile, Sample, Stack, StackId,
-    StringId, Task, Thread, ThreadId,
+    Context, ContextId, Counting, Frame, FrameId, Function, FunctionId, Process, ProcessId, Profile, Sample, Stack,
+    StackId, StringId, Task, Thread, ThreadId,
 };
 
 impl Profile {
-    /// The profile that some of the samples make. What the quality says beside the number of samples is of all of them.
+    /// The profile that some of the samples make. What the quality says beside the number of samples is of all of them. It has no
+    /// numbers of calls.
     ///
     /// The profile is a valid one ([`Profile::validate`]).
     pub fn part(&self, is_in: impl Fn(&Sample) -> bool) -> Profile {
@@ -64,7 +65,10 @@ impl Profile {
             stacks: Vec::new(),
             contexts: Vec::new(),
             samples: Vec::new(),
+            // They are of all processes, from the beginning to the end.
+            calls: Vec::new(),
         };
+        part.quality.counting = Counting::Not;
         part.processes.extend(processes.kept(&self.processes).map(|process| {
             let parent = process.parent.filter(|parent| processes.has(parent.index()));
             let parent = parent.map(|parent| ProcessId(processes_now[parent.index()]));

@@ -49,7 +49,7 @@ pub struct Profile {
     pub processes: Vec<Process>,
     /// Every thread.
     pub threads: Vec<Thread>,
-    /// Every function that is in a sample.
+    /// Every function that is in a sample or was counted.
     pub functions: Vec<Function>,
     /// Every place in a function that is in a sample.
     pub frames: Vec<Frame>,
@@ -59,6 +59,8 @@ pub struct Profile {
     pub contexts: Vec<Context>,
     /// The samples, by time.
     pub samples: Vec<Sample>,
+    /// How often functions were called, of those that were counted; each function once.
+    pub calls: Vec<Calls>,
 }
 
 /// How a profile was made.
@@ -157,10 +159,37 @@ pub struct Quality {
     pub unregistered_functions: u64,
     /// How often stubs were stopped for a while because the stack was nearly used up.
     pub deep_stops: u64,
+    /// How far [`Profile::calls`] can be trusted.
+    pub counting: Counting,
     /// Whether time in the kernel was left out for want of permission.
     pub kernel_excluded: bool,
     /// Remarks in words, for people.
     pub notes: Vec<String>,
+}
+
+/// How far numbers of calls can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counting {
+    /// Nothing was counted.
+    #[default]
+    Not,
+    /// Each call that went through a stub is in them.
+    Exact,
+    /// Some calls are not in them: [`Quality`] says why.
+    Incomplete,
+}
+
+/// How often a function was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// The function.
+    pub function: FunctionId,
+    /// How often its stub was entered.
+    pub count: u64,
+    /// Whether it is a generator or a coroutine: `count` has each time that it went on.
+    pub resumes: bool,
+    /// Whether there may have been more: CPython runs some of its calls without asking for a hook.
+    pub at_least: bool,
 }
 
 /// One process image.

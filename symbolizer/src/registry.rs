@@ -3,7 +3,7 @@
 use crate::profile::PythonSupport;
 use pronk_sampler::open_regular;
 use pronk_sampler::recording::{Address, Process};
-use pronk_trampolines::wire::{Header, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
+use pronk_trampolines::wire::{Header, NO_COUNTER, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::{offset_of, size_of};
@@ -13,7 +13,7 @@ use std::path::Path;
 const MAX_SIZE: u64 = 1 << 30;
 
 /// What a function is called and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Function {
     /// `module.qualname`.
     pub name: String,
@@ -21,6 +21,10 @@ pub struct Function {
     pub file: Option<String>,
     /// The line on which it begins, if it is known.
     pub first_line: Option<u32>,
+    /// Whether it is a generator or a coroutine, which is entered each time that it goes on.
+    pub resumes: bool,
+    /// Whether CPython runs some of its calls without asking for a hook.
+    pub led_round: bool,
 }
 
 /// The contents of one registry.
@@ -29,11 +33,30 @@ struct Registry {
     pid: u32,
     created_ns: u64,
     support: PythonSupport,
-    functions: HashMap<u64, Function>,
+    functions: Functions,
     /// How many bytes of its records were read.
     read: u64,
     unregistered: u64,
     deep_stops: u64,
+}
+
+/// The functions of a registry.
+#[derive(Debug, Default)]
+struct Functions {
+    by_stub: HashMap<u64, Function>,
+    /// The stub of each counter.
+    counters: HashMap<u32, u64>,
+}
+
+/// A process in which Python runs with the agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// The token of its registry.
+    pub token: Token,
+    /// The process's id.
+    pub pid: u32,
+    /// Whether functions run through stubs.
+    pub has_stubs: bool,
 }
 
 /// Every registry of a session.
@@ -95,10 +118,11 @@ impl Registries {
         if reader.token() != token {
             return Err(format!("it says that it is {}", reader.token()));
         }
-        let mut functions = self.registries.remove(&token).map_or_else(HashMap::new, |registry| registry.functions);
+        let mut functions =
+            self.registries.remove(&token).map_or_else(Functions::default, |registry| registry.functions);
         let mut records = reader.records();
         let all = records.unread();
-        add_functions(&mut records, &mut functions);
+        add_functions(&mut records, reader.python_hexversion(), &mut functions);
         let registry = Registry {
             pid: reader.pid(),
             created_ns: reader.created_ns(),
@@ -114,7 +138,25 @@ impl Registries {
 
     /// The function of a stub.
     pub fn function(&self, token: Token, stub: Address) -> Option<&Function> {
-        self.registries.get(&token)?.functions.get(&stub.0)
+        self.registries.get(&token)?.functions.by_stub.get(&stub.0)
+    }
+
+    /// The function that a counter is of.
+    pub fn counted(&self, token: Token, counter: u32) -> Option<&Function> {
+        let functions = &self.registries.get(&token)?.functions;
+        functions.by_stub.get(functions.counters.get(&counter)?)
+    }
+
+    /// The processes in which Python runs with the agent.
+    pub fn running(&self) -> Vec<Running> {
+        let running = self.registries.iter().filter(|(_, one)| matches!(one.support, PythonSupport::Stubs(_)));
+        running
+            .map(|(token, registry)| Running {
+                token: *token,
+                pid: registry.pid,
+                has_stubs: !registry.functions.by_stub.is_empty(),
+            })
+            .collect()
     }
 
     /// The processes that were refused and are not among those of the recording, since nothing in them could be sampled: their
@@ -170,14 +212,31 @@ pub fn full_name(module: &str, qualname: &str) -> String {
     if module.is_empty() { qualname.to_owned() } else { format!("{module}.{qualname}") }
 }
 
-fn add_functions(records: &mut Records<'_>, functions: &mut HashMap<u64, Function>) {
-    for Record::Function { stub, function, .. } in records {
+/// Whether a version of CPython leads calls of functions of that name round every hook, once it has specialized the instruction
+/// that makes them: `CALL_ALLOC_AND_ENTER_INIT` of 3.13 (Python/bytecodes.c), `BINARY_SUBSCR_GETITEM` of 3.11.0 to 3.11.3
+/// (Python/ceval.c).
+fn is_led_round(hexversion: u32, qualname: &[u8]) -> bool {
+    let is_method = |name: &[u8]| qualname.strip_suffix(name).is_some_and(|rest| rest.ends_with(b"."));
+    match hexversion >> 8 {
+        0x030d00..=0x030dff => is_method(b"__init__"),
+        0x030b00..=0x030b03 => is_method(b"__getitem__"),
+        _ => false,
+    }
+}
+
+fn add_functions(records: &mut Records<'_>, hexversion: u32, functions: &mut Functions) {
+    for Record::Function { stub, counter, function, .. } in records {
         let named = Function {
             name: full_name(&String::from_utf8_lossy(function.module), &String::from_utf8_lossy(function.qualname)),
             file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
             first_line: (function.first_line != 0).then_some(function.first_line),
+            resumes: function.resumes,
+            led_round: is_led_round(hexversion, function.qualname),
         };
-        functions.insert(stub, named);
+        functions.by_stub.insert(stub, named);
+        if counter != NO_COUNTER {
+            functions.counters.insert(counter, stub);
+        }
     }
 }
 
@@ -246,9 +305,11 @@ mod tests {
             name: "shop.Basket.total".to_owned(),
             file: Some("/srv/shop.py".to_owned()),
             first_line: Some(12),
+            resumes: false,
+            led_round: false,
         };
         assert_eq!(registries.function(TOKEN, Address(0x1000)), Some(&total));
-        let main = Function { name: "main".to_owned(), file: None, first_line: None };
+        let main = Function { name: "main".to_owned(), file: None, first_line: None, resumes: false, led_round: false };
         assert_eq!(registries.function(TOKEN, Address(0x1040)), Some(&main));
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
         assert_eq!(registries.function(OTHER, Address(0x1000)), None);
@@ -277,6 +338,14 @@ mod tests {
         assert_eq!(registries.refused_elsewhere(&[process(8, 0..1000, &[])]), []);
         let lost = registries.support(&process(9, 0..1000, &[Token(5)]));
         assert!(matches!(lost, PythonSupport::Refused(why) if why.contains("0000000000000005")));
+    }
+
+    #[test]
+    fn some_versions_lead_some_methods_round_a_hook() {
+        assert!(is_led_round(0x030d_02f0, b"Shop.__init__") && is_led_round(0x030b_03f0, b"Shop.__getitem__"));
+        assert!(!is_led_round(0x030e_00f0, b"Shop.__init__") && !is_led_round(0x030b_04f0, b"Shop.__getitem__"));
+        assert!(!is_led_round(0x030d_02f0, b"__init__") && !is_led_round(0x030d_02f0, b"Shop.init__init__"));
+        assert!(!is_led_round(0x030d_02f0, b"Shop.__getitem__"));
     }
 
     #[test]

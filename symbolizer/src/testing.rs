@@ -1,6 +1,6 @@
 //! What the tests of several modules use.
 
-use crate::profile::{self, Category, Context, ContextId, Profile, Sample, StackId, Task};
+use crate::profile::{self, Calls, Category, Context, ContextId, FunctionId, Profile, Sample, StackId, Task};
 use crate::tables::{FunctionText, Tables};
 use pronk_trampolines::wire::{FunctionRecord, Header, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION};
 use std::mem::{offset_of, size_of};
@@ -42,6 +42,15 @@ impl RegistryBytes {
     pub fn message(mut self, message: &str) -> RegistryBytes {
         self.set(offset_of!(Header, message), message.as_bytes());
         self
+    }
+
+    /// Adds a function of which only the name matters, with a counter.
+    pub fn counted(self, name: &str, counter: u32, resumes: bool) -> RegistryBytes {
+        let body = self.0.len() + size_of::<RecordHeader>();
+        let mut registry = self.function(0x1000 + 64 * u64::from(counter), "", name, "", 0);
+        registry.set(body + offset_of!(FunctionRecord, counter), &counter.to_ne_bytes());
+        registry.set(body + offset_of!(FunctionRecord, flags), &u32::from(resumes).to_ne_bytes());
+        registry
     }
 
     /// Adds a function.
@@ -138,6 +147,9 @@ pub fn profile() -> Profile {
     let [a, b, x] = ["a", "b", "/x"].map(text);
     let labels = [vec![(tenant, a)], vec![(tenant, b)], vec![(route, x), (tenant, a)]];
     let contexts = labels.into_iter().zip(tasks).map(|(labels, task)| Context { labels, task }).collect();
+    let idle =
+        FunctionText { name: "shop.idle", file: None, first_line: None, binary: None, category: Category::Python };
+    let idle = tables.function(idle);
     let (strings, functions, frames, stacks) = tables.finish();
     Profile {
         meta: profile::Meta { pronk_version: "0.1.0".to_owned(), frequency: 999, ..Default::default() },
@@ -158,5 +170,9 @@ pub fn profile() -> Profile {
         stacks,
         contexts,
         samples,
+        calls: vec![
+            Calls { function: FunctionId(1), count: 1_000, resumes: false, at_least: true },
+            Calls { function: idle, count: 25_000, resumes: true, at_least: false },
+        ],
     }
 }

@@ -80,6 +80,9 @@ impl Profile {
                 }
             }
         }
+        for (row, calls) in rows("calls", &self.calls) {
+            row.refers("function", calls.function.0, self.functions.len())?;
+        }
         for (row, sample) in rows("samples", &self.samples) {
             row.refers("thread", sample.thread.0, self.threads.len())?;
             if let Some(stack) = sample.stack {

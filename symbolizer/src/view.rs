@@ -1,10 +1,10 @@
 //! A way to look at a profile: which frames are seen, what they are called, and how often.
 
 use crate::profile::{
-    Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, Sample, StackId, StringId, ThreadId,
+    Calls, Category, Frame, FrameId, Function, FunctionId, NativeFrames, Profile, Sample, StackId, StringId, ThreadId,
 };
 pub(crate) use label::{Line, label};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use values::Values;
 
 mod by;
@@ -83,6 +83,8 @@ pub struct View<'a> {
     only: Vec<(Values, Vec<bool>)>,
     /// What samples are set apart by.
     values: Option<Values>,
+    /// How often functions were called.
+    calls: HashMap<FunctionId, Calls>,
 }
 
 impl<'a> View<'a> {
@@ -112,7 +114,12 @@ impl<'a> View<'a> {
         let only = only.collect();
         let values = options.by.as_ref().map(|by| Values::new(profile, by));
         let options = ViewOptions { native: Some(native), ..options.clone() };
-        View { profile, options, shown, threads, only, values }
+        let mut view = View { profile, options, shown, threads, only, values, calls: HashMap::new() };
+        if view.shows_calls() {
+            let calls = profile.calls.iter().filter(|calls| calls.count > 0);
+            view.calls = calls.map(|calls| (calls.function, *calls)).collect();
+        }
+        view
     }
 
     /// What the view shows.
@@ -210,6 +217,24 @@ impl<'a> View<'a> {
             by_count.then_with(|| labels[a.function.index()].cmp(&labels[b.function.index()]))
         });
         counts
+    }
+
+    /// Whether calls are shown: not where only some samples are, since nobody counts for whom a call is.
+    pub fn shows_calls(&self) -> bool {
+        self.options.thread.is_none() && self.options.only.is_empty()
+    }
+
+    /// How often a function was called, if that was counted and is shown.
+    pub fn calls(&self, function: FunctionId) -> Option<Calls> {
+        self.calls.get(&function).copied()
+    }
+
+    /// The functions that were called and are in no sample, by label.
+    pub fn functions_without_samples(&self) -> Vec<FunctionCount> {
+        let seen: HashSet<FunctionId> = self.functions().iter().map(|count| count.function).collect();
+        let mut called: Vec<FunctionId> = self.calls.keys().filter(|id| !seen.contains(*id)).copied().collect();
+        called.sort_by_cached_key(|&function| self.label(function));
+        called.into_iter().map(|function| FunctionCount { function, self_samples: 0, total_samples: 0 }).collect()
     }
 
     /// What a function is called: `module.qualname (file:line)` for Python, `function (binary)` for native code,
@@ -341,6 +366,22 @@ mod tests {
         let with = |lines| View::new(&profile, &ViewOptions { lines, ..Default::default() }).frame_labels();
         assert!(with(true).contains(&"list_sort (list.c:1234)".to_owned()));
         assert!(with(false).contains(&"list_sort (python3.12)".to_owned()));
+    }
+
+    #[test]
+    fn calls_are_those_of_the_whole_profile() {
+        let profile = profile();
+        let view = View::new(&profile, &ViewOptions::default());
+        let sampled = view.functions()[0].function;
+        let [idle] = view.functions_without_samples()[..] else { panic!("{:?}", view.functions_without_samples()) };
+        assert_eq!((view.label(idle.function).as_str(), idle.total_samples), ("shop.idle", 0));
+        assert_eq!(view.calls(idle.function).map(|calls| (calls.count, calls.resumes)), Some((25_000, true)));
+        assert_eq!(view.calls(FunctionId(1)).map(|calls| calls.count), Some(1_000));
+        assert_eq!(view.calls(sampled).is_some(), sampled == FunctionId(1));
+        let some = ViewOptions { thread: Some("worker".to_owned()), ..ViewOptions::default() };
+        let view = View::new(&profile, &some);
+        assert!(!view.shows_calls() && view.calls(FunctionId(1)).is_none());
+        assert_eq!(view.functions_without_samples(), []);
     }
 
     #[test]

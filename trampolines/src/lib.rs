@@ -27,6 +27,7 @@ mod agent;
 pub mod attach;
 pub mod capture;
 pub mod context;
+mod counts;
 pub mod execute;
 pub mod functions;
 mod lock;

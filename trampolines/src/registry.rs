@@ -5,7 +5,7 @@
 
 use crate::sys::{self, File, FileIdentity, PathText, Refused, Text};
 use crate::wire::{
-    Function, FunctionRecord, Header, LineTableFormat, MAGIC, MESSAGE_SIZE, REGISTRY_EXTENSION, RecordHeader,
+    Function, FunctionRecord, Header, LineTableFormat, MAGIC, MESSAGE_SIZE, REGISTRY_EXTENSION, RESUMES, RecordHeader,
     RecordKind, Status, Token, VERSION,
 };
 use core::ffi::CStr;
@@ -57,15 +57,8 @@ impl Registry {
     ///
     /// # Errors
     /// When the file cannot be made, filled or mapped.
-    pub fn create(session: &CStr, identity: Identity) -> Result<Registry, Refused> {
-        let token = sys::random_token();
-        let mut path = PathText::new();
-        let whole = path.push(session.to_bytes())
-            && path.push(b"/")
-            && path.push(Text::<32>::format(format_args!("{token}.{REGISTRY_EXTENSION}")).as_bytes());
-        if !whole {
-            return Err(Refused { what: "open", errno: libc::ENAMETOOLONG });
-        }
+    pub fn create(session: &CStr, token: Token, identity: Identity) -> Result<Registry, Refused> {
+        let path = sys::path_in(session, format_args!("{token}.{REGISTRY_EXTENSION}"))?;
         let file = File::create_new(path.as_c())?;
         let prepare = || {
             file.reserve(FIRST_SIZE)?;
@@ -131,11 +124,11 @@ impl Registry {
         unsafe { self.base.cast::<Header>().as_ref() }
     }
 
-    /// Writes which function a stub is.
+    /// Writes which function a stub is, and which counter it has.
     ///
     /// # Errors
     /// When the registry is full and cannot grow.
-    pub fn add(&mut self, stub: u64, function: &Function<'_>) -> Result<(), Refused> {
+    pub fn add(&mut self, stub: u64, counter: u32, function: &Function<'_>) -> Result<(), Refused> {
         let short = |name| truncated(name, LONGEST_NAME);
         let lines_fit = function.line_table.len() <= LONGEST_LINE_TABLE;
         let line_table = if lines_fit { function.line_table } else { &[] };
@@ -159,6 +152,8 @@ impl Registry {
             qualname_size: qualname.len() as u32,
             file_size: file.len() as u32,
             line_table_size: lines.len() as u32,
+            counter,
+            flags: if function.resumes { RESUMES } else { 0 },
         };
         // SAFETY: `make_room` has reserved and mapped the bytes from `start` to `start + size`; `start` is a multiple
         // of 8, as the header's and each record's size are; the texts are as long as they were when summed up.
@@ -219,7 +214,7 @@ mod tests {
 
     fn create(directory: &std::path::Path) -> Registry {
         let session = CString::new(directory.to_str().unwrap()).unwrap();
-        Registry::create(&session, Identity { python_hexversion: 0x030d_00f0, stub_size: 64 }).unwrap()
+        Registry::create(&session, Token(0xabc), Identity { python_hexversion: 0x030d_00f0, stub_size: 64 }).unwrap()
     }
 
     fn bytes_of(directory: &std::path::Path, registry: &Registry) -> Vec<u8> {
@@ -237,9 +232,10 @@ mod tests {
             first_line: 7,
             line_table_format: LineTableFormat::Pep657,
             line_table: &[1, 2, 3],
+            resumes: true,
         };
-        registry.add(0x1000, &function).unwrap();
-        registry.add(0x1040, &Function { module: b"", line_table: &[], ..function }).unwrap();
+        registry.add(0x1000, 17, &function).unwrap();
+        registry.add(0x1040, 18, &Function { module: b"", line_table: &[], ..function }).unwrap();
         registry.set_status(Status::Running, "");
         registry.set_status(Status::Stopped, "why");
 
@@ -250,7 +246,10 @@ mod tests {
         assert_eq!(reader.python_hexversion(), 0x030d_00f0);
         assert_eq!((reader.status(), reader.message()), (Some(Status::Stopped), b"why".as_slice()));
         let read: Vec<_> = reader.records().collect();
-        let [Record::Function { stub: 0x1000, function: first, .. }, Record::Function { stub: 0x1040, .. }] = read[..]
+        let [
+            Record::Function { stub: 0x1000, counter: 17, function: first, .. },
+            Record::Function { stub: 0x1040, counter: 18, .. },
+        ] = read[..]
         else {
             panic!("{read:?}");
         };
@@ -270,10 +269,11 @@ mod tests {
             first_line: 1,
             line_table_format: LineTableFormat::Pep626,
             line_table: &table,
+            resumes: false,
         };
         let mut added = 0;
         let error = loop {
-            match registry.add(added * 64, &function) {
+            match registry.add(added * 64, 1, &function) {
                 Ok(()) => added += 1,
                 Err(error) => break error,
             }

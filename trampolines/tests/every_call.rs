@@ -3,17 +3,18 @@
 //!
 //! `every_call/callables` calls each kind of callable and notes how often each really ran. `counting_evaluator.c` is
 //! the evaluator that was there before the hook; it counts by return address, so by the stub that called it. The two
-//! must agree for each callable, and no evaluation may come from anywhere but a stub.
+//! must agree for each callable, and no evaluation may come from anywhere but a stub. The counts that the stubs keep
+//! themselves have to be those of the evaluator, for every function.
 
 mod common;
 
 use pronk_bench::interpreter::{Interpreter, interpreters_for_tests};
 use pronk_trampolines::stub::RETURN_OFFSET;
-use pronk_trampolines::wire::{REGISTRY_EXTENSION, Reader, Record, SESSION_ENV, Status};
+use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, REGISTRY_EXTENSION, Reader, Record, SESSION_ENV, Status};
 use std::collections::HashMap;
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What a kind of note (`callables/notes.py`) means.
@@ -100,7 +101,7 @@ fn every_call_goes_through_its_stub_and_on_to_the_earlier_evaluator() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn fixture(name: &str) -> std::path::PathBuf {
+fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/every_call").join(name)
 }
 
@@ -125,7 +126,44 @@ fn call_everything(interpreter: &Interpreter, library: &Path, session: &Path) ->
     let callables = lines.lines().map(|line| read_callable(line, interpreter.python.minor)).collect();
     let stubs = read_registry(interpreter, session);
     let counts = fs::read_to_string(&counts).unwrap_or_else(|error| panic!("{interpreter}: no counts: {error}"));
-    (callables, read_counts(&counts, &stubs))
+    let codes = stubs.iter().map(|(address, stub)| (*address, stub.code.clone())).collect();
+    let evaluations = read_counts(&counts, &codes);
+    compare_stubs(interpreter, &counted_by_stubs(&only_file(session, COUNTS_EXTENSION)), &stubs, &counts);
+    (callables, evaluations)
+}
+
+/// What each counter of a process has, summed up over its lanes.
+fn counted_by_stubs(path: &Path) -> Vec<u64> {
+    let bytes = fs::read(path).unwrap();
+    let head = Head::read(&bytes).unwrap();
+    assert_eq!((head.lost, head.parent), (0, None));
+    let mut counters = vec![0; head.counters as usize];
+    for lane in head.lanes() {
+        let words = bytes[lane.start as usize..lane.end as usize].chunks(8);
+        for (counter, word) in counters.iter_mut().zip(words) {
+            *counter += u64::from_ne_bytes(word.try_into().unwrap());
+        }
+    }
+    assert_eq!(counters[0], 0, "every stub has a counter");
+    counters
+}
+
+/// Each stub has counted what the evaluator says. The evaluator writes its counts at its end, after which some functions of
+/// the interpreter's own may run.
+fn compare_stubs(interpreter: &Interpreter, counted: &[u64], stubs: &HashMap<u64, Stub>, counts: &str) {
+    let evaluated: HashMap<u64, u64> = counts
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(address, count)| Some((u64::from_str_radix(address, 16).ok()?, count.parse().unwrap())))
+        .collect();
+    let mut compared = 0;
+    for (address, Stub { code, counter }) in stubs {
+        let expected = evaluated.get(address).copied().unwrap_or(0);
+        assert_eq!(counted[*counter as usize], expected, "{interpreter}: {code:?}");
+        compared += expected;
+    }
+    assert!(compared > 1000, "{interpreter}: {compared} evaluations");
+    assert_eq!(counted.iter().sum::<u64>(), compared, "{interpreter}: no counter is nobody's");
 }
 
 fn read_callable(line: &str, minor: u32) -> Callable {
@@ -142,23 +180,35 @@ fn read_callable(line: &str, minor: u32) -> Callable {
     }
 }
 
-/// The functions of the session's only registry, by the address to which the evaluator returns in their stubs.
-fn read_registry(interpreter: &Interpreter, session: &Path) -> HashMap<u64, Code> {
+/// What the registry says of a stub.
+#[derive(Debug, PartialEq, Eq)]
+struct Stub {
+    code: Code,
+    counter: u32,
+}
+
+/// The session's only file with an extension.
+fn only_file(session: &Path, extension: &str) -> PathBuf {
     let files = fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path());
-    let registries: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == REGISTRY_EXTENSION)).collect();
-    let [registry] = &registries[..] else { panic!("{interpreter}: registries: {registries:?}") };
-    let bytes = fs::read(registry).unwrap();
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    let [file] = &files[..] else { panic!("{}: {files:?}", session.display()) };
+    file.clone()
+}
+
+/// The functions of the session's only registry, by the address to which the evaluator returns in their stubs.
+fn read_registry(interpreter: &Interpreter, session: &Path) -> HashMap<u64, Stub> {
+    let bytes = fs::read(only_file(session, REGISTRY_EXTENSION)).unwrap();
     let reader = Reader::new(&bytes).unwrap();
     assert_eq!(reader.status(), Some(Status::Running), "{interpreter}: {}", reader.message().escape_ascii());
     assert_eq!((reader.unregistered(), reader.deep_stops()), (0, 0), "{interpreter}");
 
     let mut stubs = HashMap::new();
-    for Record::Function { stub, function, .. } in reader.records() {
+    for Record::Function { stub, counter, function, .. } in reader.records() {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let qualname = text(function.qualname);
         let name = qualname.rsplit('.').next().unwrap_or_default().to_string();
         let code = Code { file: text(function.file), first_line: function.first_line, name };
-        let earlier = stubs.insert(stub + u64::from(RETURN_OFFSET), code);
+        let earlier = stubs.insert(stub + u64::from(RETURN_OFFSET), Stub { code, counter });
         assert_eq!(earlier, None, "{interpreter}: {stub:#x} is the stub of {qualname} and another function");
     }
     stubs

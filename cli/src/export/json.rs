@@ -17,22 +17,28 @@
 //! - `native`: which native frames the report counts: `python` (none), `extensions` or `all`.
 //! - `thread`: the name of the threads that the report is limited to, or `null`.
 //! - `only`: what holds for all samples in the report, as it was asked for: a list of texts such as `label:tenant=a`.
-//! - `sort`: `self` or `total`, by which `functions` is sorted, the highest first.
+//! - `sort`: `self`, `total` or `calls`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
 //!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `folded_values`, `unrecorded_scopes`, `handler_p50_ns`,
-//!   `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `kernel_excluded` (true or
-//!   false), and `notes`, a list of texts.
+//!   `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `counting` (whether
+//!   calls are counted `exact` or `incomplete`, in which case `notes` or the numbers before it say why; `null` if they are not
+//!   counted; there may be other words), `kernel_excluded` (true or false), and `notes`, a list of texts.
 //! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
 //!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
 //! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
 //! - `functions`: for each `name`, `file`, `line` (on which it begins), `binary`, `category` (`python`, `interpreter`,
-//!   `native`, `kernel` or `missing`), `self` and `total` (samples), `self_percent` and `total_percent`.
+//!   `native`, `kernel` or `missing`), `self` and `total` (samples), `self_percent` and `total_percent`; `calls`, how often
+//!   it was called, `resumes` (true for a generator or a coroutine: `calls` has each time that it was begun or went on),
+//!   `at_least` (true where CPython runs some calls where nobody can count them), `calls_per_second` of the profile, `self_ns_per_call` and `total_ns_per_call`, estimates from samples. Those of calls are
+//!   `null` where they are not known, and if the report is limited to some samples. If `sort` is `calls`, functions that are in
+//!   no sample are in the list.
 
 use super::Export;
+use super::calls::CallTimes;
 use super::table::Order;
 use crate::messages::percent;
-use pronk_symbolizer::profile::{Category, Mode, NativeFrames, Profile, PythonSupport, StringId};
+use pronk_symbolizer::profile::{Category, Counting, Mode, NativeFrames, Profile, PythonSupport, StringId};
 use pronk_symbolizer::view::{FunctionCount, View};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -110,6 +116,7 @@ struct Quality<'p> {
     unnamed_stubs: u64,
     unregistered_functions: u64,
     deep_stops: u64,
+    counting: Option<&'static str>,
     kernel_excluded: bool,
     notes: &'p [String],
 }
@@ -150,6 +157,12 @@ struct Function<'p> {
     total: u64,
     self_percent: f64,
     total_percent: f64,
+    calls: Option<u64>,
+    resumes: Option<bool>,
+    at_least: Option<bool>,
+    calls_per_second: Option<f64>,
+    self_ns_per_call: Option<f64>,
+    total_ns_per_call: Option<f64>,
 }
 
 impl<'p> Head<'p> {
@@ -189,12 +202,17 @@ impl<'p> Report<'p> {
             sort: match options.order {
                 Order::Itself => "self",
                 Order::Total => "total",
+                Order::Calls => "calls",
             },
             samples,
             quality: Quality::new(profile),
             processes: processes(profile),
             threads: threads(profile),
-            functions: functions.iter().take(options.top).map(|count| Function::new(profile, count, samples)).collect(),
+            functions: functions
+                .iter()
+                .take(options.top)
+                .map(|count| Function::new(profile, view, count, samples))
+                .collect(),
         }
     }
 }
@@ -223,6 +241,11 @@ impl<'p> Quality<'p> {
             unnamed_stubs: quality.unnamed_stubs,
             unregistered_functions: quality.unregistered_functions,
             deep_stops: quality.deep_stops,
+            counting: match quality.counting {
+                Counting::Not => None,
+                Counting::Exact => Some("exact"),
+                Counting::Incomplete => Some("incomplete"),
+            },
             kernel_excluded: quality.kernel_excluded,
             notes: &quality.notes,
         }
@@ -230,7 +253,8 @@ impl<'p> Quality<'p> {
 }
 
 impl<'p> Function<'p> {
-    fn new(profile: &'p Profile, count: &FunctionCount, samples: u64) -> Self {
+    fn new(profile: &'p Profile, view: &View<'_>, count: &FunctionCount, samples: u64) -> Self {
+        let times = CallTimes::of(view, &profile.meta, count);
         let function = &profile.functions[count.function.index()];
         let optional = |id: Option<StringId>| id.map(|id| text(profile, id));
         Function {
@@ -249,6 +273,12 @@ impl<'p> Function<'p> {
             total: count.total_samples,
             self_percent: hundredths(percent(count.self_samples, samples)),
             total_percent: hundredths(percent(count.total_samples, samples)),
+            calls: times.map(|times| times.calls),
+            resumes: times.map(|times| times.resumes),
+            at_least: times.map(|times| times.at_least),
+            calls_per_second: times.and_then(|times| times.per_second).map(hundredths),
+            self_ns_per_call: times.map(|times| hundredths(times.self_ns)),
+            total_ns_per_call: times.map(|times| hundredths(times.total_ns)),
         }
     }
 }
@@ -271,9 +301,9 @@ fn text(profile: &Profile, id: StringId) -> &str {
     &profile.strings[id.index()]
 }
 
-/// A number of percent as it is written.
-pub fn hundredths(percent: f64) -> f64 {
-    (percent * 100.0).round() / 100.0
+/// A number as it is written that need not be exact.
+pub fn hundredths(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 fn processes(profile: &Profile) -> Vec<Process<'_>> {

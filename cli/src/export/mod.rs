@@ -1,5 +1,6 @@
 //! The output formats, each behind [`Export`].
 
+mod calls;
 mod folded;
 mod json;
 mod lines;

@@ -1,6 +1,7 @@
 //! The report for people: a table of functions.
 
 use super::Export;
+use super::calls::{self, CallTimes};
 use crate::messages::{percent, printable, thousands};
 use pronk_symbolizer::profile::Profile;
 use pronk_symbolizer::view::{FunctionCount, View, ViewOptions};
@@ -15,14 +16,21 @@ pub enum Order {
     Itself,
     /// By the samples in the function and in what it called.
     Total,
+    /// By the number of its calls; with functions that are in no sample.
+    Calls,
 }
 
 impl Order {
     /// The functions of a view, in this order.
     pub fn functions(self, view: &View<'_>) -> Vec<FunctionCount> {
         let mut functions = view.functions();
-        if self == Order::Total {
-            functions.sort_by_key(|count| Reverse((count.total_samples, count.self_samples)));
+        match self {
+            Order::Itself => {}
+            Order::Total => functions.sort_by_key(|count| Reverse((count.total_samples, count.self_samples))),
+            Order::Calls => {
+                functions.extend(view.functions_without_samples());
+                functions.sort_by_key(|count| Reverse(view.calls(count.function).map_or(0, |calls| calls.count)));
+            }
         }
         functions
     }
@@ -63,10 +71,18 @@ impl Export for Table {
         if functions.is_empty() {
             return Ok(());
         }
-        writeln!(to, "\n{:>18}  {:>18}  function", "self", "total")?;
-        for count in functions.iter().take(self.top) {
-            let label = view.label(count.function);
-            writeln!(to, "{}  {}  {label}", cell(count.self_samples, all), cell(count.total_samples, all))?;
+        let rows: Vec<_> = functions.iter().take(self.top).collect();
+        let times: Vec<_> = rows.iter().map(|count| CallTimes::of(view, &profile.meta, count)).collect();
+        let is_counted = times.iter().any(Option::is_some);
+        let columns = if is_counted { calls::columns() + "  " } else { String::new() };
+        writeln!(to, "\n{:>18}  {:>18}  {columns}function", "self", "total")?;
+        for (count, times) in rows.into_iter().zip(&times) {
+            let (own, total) = (cell(count.self_samples, all), cell(count.total_samples, all));
+            let calls = if is_counted { calls::cells(*times) + "  " } else { String::new() };
+            writeln!(to, "{own}  {total}  {calls}{}", view.label(count.function))?;
+        }
+        if is_counted {
+            calls::notes(profile, &times, to)?;
         }
         rest(functions.len(), self.top, to)
     }

@@ -4,8 +4,8 @@ use super::{selection, source};
 use crate::args::ReportArguments;
 use crate::ending::Ending;
 use crate::export::{Export, Json, LinesJson, LinesTable, Order, Table, ValuesJson, ValuesTable};
-use anyhow::{Context, Result};
-use pronk_symbolizer::profile::Profile;
+use anyhow::{Context, Result, bail};
+use pronk_symbolizer::profile::{Counting, Profile};
 use pronk_symbolizer::view::{View, ViewOptions};
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
@@ -34,13 +34,31 @@ pub fn run(arguments: ReportArguments) -> Result<Ending> {
         };
     }
     let top = arguments.top.map_or(if arguments.json { usize::MAX } else { TABLE_ROWS }, NonZeroUsize::get);
-    let order = if arguments.total { Order::Total } else { Order::Itself };
+    let order = match (arguments.total, arguments.calls) {
+        (true, _) => Order::Total,
+        (_, true) => Order::Calls,
+        _ => Order::Itself,
+    };
+    if order == Order::Calls {
+        check_calls(&profile, &view)?;
+    }
     match (options.by, arguments.json) {
         (Some(by), true) => print(&ValuesJson { by, top }),
         (Some(by), false) => print(&ValuesTable { by, top }),
         (None, true) => print(&Json { order, top }),
         (None, false) => print(&Table { order, top }),
     }
+}
+
+/// There has to be what to sort by.
+fn check_calls(profile: &Profile, view: &View<'_>) -> Result<()> {
+    if profile.quality.counting == Counting::Not {
+        bail!("--calls needs a profile with numbers of calls: record it with --stubs full, or with --engine perf");
+    }
+    if !view.shows_calls() {
+        bail!("--calls cannot be combined with --thread or --only: calls are counted, but not for whom they are");
+    }
+    Ok(())
 }
 
 fn print(report: &dyn Export, profile: &Profile, view: &View<'_>) -> Result<Ending> {

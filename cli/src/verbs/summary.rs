@@ -3,7 +3,7 @@
 use crate::export::Format;
 use crate::messages::{describe, percent, thousands};
 use crate::output::Written;
-use pronk_symbolizer::profile::{Mode, Profile, PythonSupport, Quality};
+use pronk_symbolizer::profile::{Counting, Mode, Profile, PythonSupport, Quality};
 use pronk_symbolizer::view::View;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const MOST_REASONS: usize = 5;
 /// The summary, in lines.
 pub fn of(profile: &Profile, view: &View<'_>, files: &[(Format, Written)]) -> String {
     let mut text = samples(profile);
-    let said = [engine(profile)].into_iter().chain(handler(&profile.quality));
+    let said = [engine(profile)].into_iter().chain(handler(&profile.quality)).chain(calls(profile));
     for line in said.chain(quality(&profile.quality)).chain(processes(profile)) {
         let _ = write!(text, "\n{line}");
     }
@@ -77,6 +77,18 @@ fn handler(quality: &Quality) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// How many calls were counted.
+fn calls(profile: &Profile) -> Option<String> {
+    let exact = match profile.quality.counting {
+        Counting::Not => return None,
+        Counting::Exact => "",
+        Counting::Incomplete => "; some are missing",
+    };
+    let calls = profile.calls.iter().fold(0_u64, |sum, calls| sum.saturating_add(calls.count));
+    let (calls, functions) = (thousands(calls), thousands(profile.calls.len() as u64));
+    Some(format!("{calls} calls of {functions} Python functions were counted{exact} (pronk report --calls)"))
 }
 
 /// What is missing or doubtful, a line each; one line to say that nothing is.

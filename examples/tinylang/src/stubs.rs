@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "the one module that calls stubs")]
 
 use pronk_trampolines::functions::Functions;
-use pronk_trampolines::stub::Stub;
+use pronk_trampolines::stub::{Counters, Stub};
 use pronk_trampolines::wire::{Function, LineTableFormat, Status};
 use std::fmt;
 
@@ -34,20 +34,22 @@ impl Stubs {
 
     /// The stub of a function.
     pub fn stub_for(&self, name: &str, line: u32) -> FunctionStub {
-        FunctionStub(self.functions.stub_for(&Function {
+        let stub = self.functions.stub_for(&Function {
             module: self.module.as_bytes(),
             qualname: name.as_bytes(),
             file: self.file.as_bytes(),
             first_line: line,
             line_table_format: LineTableFormat::None,
             line_table: &[],
-        }))
+            resumes: false,
+        });
+        FunctionStub(stub.zip(self.functions.counters(0).ok()))
     }
 }
 
 /// What calls of one function go through.
 #[derive(Clone, Copy)]
-pub struct FunctionStub(Option<Stub>);
+pub struct FunctionStub(Option<(Stub, Counters)>);
 
 impl fmt::Debug for FunctionStub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,10 +66,11 @@ struct Call<F, R> {
 impl FunctionStub {
     /// Evaluates a function's body below its stub, or without one if there is no session.
     pub fn call<F: FnOnce() -> R, R>(&self, evaluate: F) -> R {
-        let Some(stub) = self.0 else { return evaluate() };
+        let Some((stub, counters)) = self.0 else { return evaluate() };
         let mut call = Call { evaluate: Some(evaluate), result: None };
-        // SAFETY: `evaluator` is made for the type of `call`, which lives until the stub has returned.
-        unsafe { stub.call(0, (&raw mut call).addr(), 0, evaluator::<F, R>) };
+        // SAFETY: `evaluator` is made for the type of `call`, which lives until the stub has returned. The interpreter has one
+        // thread, and does not fork.
+        unsafe { stub.call(counters, [0, (&raw mut call).addr(), 0], evaluator::<F, R>) };
         call.result.expect("a stub that returns has called the evaluator")
     }
 }

@@ -1,6 +1,6 @@
-//! Within a session every function has a stub with its name, and the program does the same as without.
+//! Within a session every function has a stub with its name that counts its calls, and the program does the same as without.
 
-use pronk_trampolines::wire::{Reader, Record, SESSION_ENV, Status};
+use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, REGISTRY_EXTENSION, Reader, Record, SESSION_ENV, Status};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -28,7 +28,7 @@ fn run(session: Option<&Path>, program: &Path) -> String {
 }
 
 #[test]
-fn every_function_is_named_in_the_registry_with_its_line() {
+fn every_function_is_named_in_the_registry_with_its_line_and_counted() {
     let directory = tempfile::tempdir().expect("a directory");
     let session = directory.path().join("session");
     fs::create_dir(&session).expect("a session");
@@ -38,17 +38,29 @@ fn every_function_is_named_in_the_registry_with_its_line() {
     assert_eq!(run(None, &program), "42\n");
     assert_eq!(run(Some(&session), &program), "42\n");
 
-    let registries: Vec<_> = fs::read_dir(&session).expect("the session").map(|e| e.expect("a file").path()).collect();
-    assert_eq!(registries.len(), 1, "{registries:?}");
-    let bytes = fs::read(&registries[0]).expect("the registry");
+    let bytes = only_file(&session, REGISTRY_EXTENSION);
     let reader = Reader::new(&bytes).expect("a registry");
     assert_eq!((reader.status(), reader.python_hexversion()), (Some(Status::Running), 0));
-    let functions: Vec<(String, u32)> = reader
+    let counts = only_file(&session, COUNTS_EXTENSION);
+    let lane = Head::read(&counts).expect("counts").lanes().next().expect("a lane");
+    let (counters, _) = counts[lane.start as usize..lane.end as usize].as_chunks();
+    let functions: Vec<(String, u32, u64)> = reader
         .records()
-        .map(|Record::Function { function, .. }| function)
-        .filter(|function| function.module == b"program")
-        .map(|function| (String::from_utf8_lossy(function.qualname).into_owned(), function.first_line))
+        .filter(|Record::Function { function, .. }| function.module == b"program")
+        .map(|Record::Function { function, counter, .. }| {
+            let calls = u64::from_ne_bytes(counters[counter as usize]);
+            (String::from_utf8_lossy(function.qualname).into_owned(), function.first_line, calls)
+        })
         .collect();
-    let expected = [("<program>", 1), ("twice", 1), ("twice.<fn>", 2), ("increase", 4), ("increase.by", 5)];
-    assert_eq!(functions, expected.map(|(name, line)| (name.to_owned(), line)));
+    let expected =
+        [("<program>", 1, 1), ("twice", 1, 1), ("twice.<fn>", 2, 1), ("increase", 4, 2), ("increase.by", 5, 2)];
+    assert_eq!(functions, expected.map(|(name, line, calls)| (name.to_owned(), line, calls)));
+}
+
+/// The bytes of the session's only file with an extension.
+fn only_file(session: &Path, extension: &str) -> Vec<u8> {
+    let files = fs::read_dir(session).expect("the session").map(|entry| entry.expect("a file").path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    fs::read(&files[0]).expect("the file")
 }

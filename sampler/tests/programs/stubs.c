@@ -16,9 +16,10 @@
 static __thread void *head __attribute__((tls_model("initial-exec")));
 
 typedef long evaluator(long thread, long frame, long flag);
-typedef long stub(long thread, long frame, long flag, evaluator *next);
+typedef long stub(long thread, long frame, long flag, evaluator *next, uint64_t *counters);
 
 static unsigned char *stubs;
+static uint64_t counter;
 static int opaque_calls, depth;
 
 static void make_stubs(void) {
@@ -28,12 +29,12 @@ static void make_stubs(void) {
     int32_t h = (char *)&head - thread_pointer;
     unsigned char code[SIZE] = {
         0xf3, 0x0f, 0x1e, 0xfa, 0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x05, 0xf1, 0xff, 0xff, 0xff, 0x48, 0x31, 0xe8,
-        0x50, 0x56, 0x57, 0x64, 0xff, 0x34, 0x25, 0, 0, 0, 0, 0x64, 0x48, 0x89, 0x2c, 0x25, 0, 0, 0, 0, 0xff, 0xd1,
-        0x64, 0x8f, 0x04, 0x25, 0, 0, 0, 0, 0x48, 0xc7, 0x45, 0xf8, 0, 0, 0, 0, 0xc9, 0xc3,
+        0x50, 0x56, 0x57, 0x64, 0xff, 0x34, 0x25, 0, 0, 0, 0, 0x64, 0x48, 0x89, 0x2c, 0x25, 0, 0, 0, 0, 0x49, 0xff,
+        0x80, 0, 0, 0, 0, 0xff, 0xd1, 0x64, 0x8f, 0x04, 0x25, 0, 0, 0, 0, 0x31, 0xc9, 0x48, 0x89, 0x4d, 0xf8, 0xc9, 0xc3,
     };
     memcpy(code + 25, &h, 4);
     memcpy(code + 34, &h, 4);
-    memcpy(code + 44, &h, 4);
+    memcpy(code + 51, &h, 4);
     for (int i = 0; i < COUNT; i++)
         if (write(fd, code, SIZE) != SIZE) abort();
     stubs = mmap(0, COUNT * SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
@@ -51,7 +52,7 @@ static long evaluate(long thread, long frame, long level);
 
 __attribute__((noipa)) static long call(long level) {
     stub *next = (stub *)(stubs + level * SIZE);
-    return next(1, 2, level, evaluate) + 1;
+    return next(1, 2, level, evaluate, &counter) + 1;
 }
 static long call_evaluator(long thread, long frame, long level) { return call(level) + 1; }
 

@@ -1,7 +1,7 @@
 //! Recordings built by hand, and the profiles that become of them.
 
 use super::*;
-use crate::profile::{NativeFrames, ProcessId, PythonSupport, ThreadId};
+use crate::profile::{Counting, NativeFrames, ProcessId, PythonSupport, ThreadId};
 use crate::testing::{RegistryBytes, run};
 use crate::view::{View, ViewOptions};
 use object::{Object, ObjectSymbol};
@@ -339,9 +339,14 @@ fn quality_says_what_went_wrong() {
     assert_eq!((quality.folded_values, quality.unrecorded_scopes), (11, 12));
     assert_eq!(quality.unsampled_threads, 10);
     assert_eq!((quality.handler_p50_ns, quality.handler_p99_ns), (Some(1_200), Some(3_400)));
-    assert_eq!(quality.notes.len(), 2, "{:?}", quality.notes);
+    assert_eq!(quality.notes.len(), 3, "{:?}", quality.notes);
     assert!(quality.notes[0].contains("0000000000000ddd.registry: the registry is shorter than its header"));
-    assert_eq!(quality.notes[1], "6 records could not be read");
+    // There are stubs, and no counts of theirs.
+    assert_eq!(
+        (quality.counting, quality.notes[1].as_str()),
+        (Counting::Incomplete, "calls in 2 processes were not counted")
+    );
+    assert_eq!(quality.notes[2], "6 records could not be read");
     // Samples of time that is no CPU time are not counted by it.
     recording.event = Event::Wall;
     assert_eq!(session.symbolize(&recording).quality.achieved_hz, None);

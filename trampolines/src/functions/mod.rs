@@ -6,9 +6,10 @@
 
 mod table;
 
+use crate::counts::Counts;
 use crate::lock::Lock;
 use crate::registry::{Identity, Registry};
-use crate::stub::{STUB_SIZE, Stub, StubMemory};
+use crate::stub::{Counters, STUB_SIZE, Stub, StubMemory};
 use crate::sys::{self, KeepErrno, PathText, Refused};
 use crate::wire::{Function, LineTableFormat, Status, Token};
 use core::ffi::CStr;
@@ -26,6 +27,7 @@ const SHARED: Function<'_> = Function {
     first_line: 0,
     line_table_format: LineTableFormat::None,
     line_table: &[],
+    resumes: false,
 };
 
 /// The stubs of one process.
@@ -40,12 +42,17 @@ pub struct Functions {
 struct Inner {
     session: PathText,
     identity: Identity,
-    registry: Option<Registry>,
+    /// The token of this very process, which its registry and its counts have.
+    token: Token,
+    /// Made when the first stub is named; `Some(None)` if it cannot be made.
+    registry: Option<Option<Registry>>,
     status: Status,
     stubs: StubMemory,
+    /// Made when functions begin to run through stubs.
+    counts: Option<Counts>,
     known: StubTable,
     shared: Option<Stub>,
-    /// Which fork `registry` and `stubs` belong to.
+    /// Which fork `token` and what is named by it belong to.
     generation: u32,
     seed: u64,
 }
@@ -93,16 +100,19 @@ impl Functions {
                 return Ok(());
             }
             let identity = Identity { python_hexversion, stub_size: STUB_SIZE as u32 };
-            let registry = Registry::create(session, identity)?;
+            let token = sys::random_token();
+            let registry = Registry::create(session, token, identity)?;
             let mut path = PathText::new();
             path.push(session.to_bytes());
             *inner = Some(Inner {
                 session: path,
                 identity,
-                seed: registry.token().0,
-                registry: Some(registry),
+                seed: token.0,
+                token,
+                registry: Some(Some(registry)),
                 status: Status::Starting,
                 stubs: StubMemory::new(),
+                counts: None,
                 known: StubTable::new()?,
                 shared: None,
                 generation: sys::fork_generation(),
@@ -138,6 +148,18 @@ impl Functions {
         });
     }
 
+    /// Where stubs count that run in a lane: what runs one function at a time, as an interpreter with a lock does. To be
+    /// asked for again in the child of a fork.
+    ///
+    /// # Errors
+    /// When stubs were not started, there is no memory for the lane, or there are too many: up to
+    /// [`MOST_LANES`](crate::wire::MOST_LANES).
+    pub fn counters(&self, lane: usize) -> Result<Counters, Refused> {
+        let _errno = KeepErrno::new();
+        let not_started = Refused { what: "stubs", errno: libc::ENOENT };
+        self.inner.with(|inner| inner.as_mut().ok_or(not_started)?.counts().lane(lane))
+    }
+
     /// The stub of a function; made and registered when the function is new.
     ///
     /// `None` when stubs were not started, or not even the stub is left that functions share when memory is used up.
@@ -146,6 +168,8 @@ impl Functions {
         self.inner.with(|inner| inner.as_mut()?.stub_for(function))
     }
 }
+
+const NO_REGISTRY: Refused = Refused { what: "the registry of this process", errno: libc::ENOENT };
 
 impl Inner {
     /// Forgets what a thread may have left half changed. The registry is made anew in the child of a fork anyway.
@@ -183,7 +207,7 @@ impl Inner {
     fn make(&mut self, function: &Function<'_>) -> Result<Stub, Refused> {
         let token = match self.own_registry() {
             Some(registry) => registry.token(),
-            None => return Err(Refused { what: "the registry of this process", errno: libc::ENOENT }),
+            None => return Err(NO_REGISTRY),
         };
         if self.shared.is_none() {
             self.shared = Some(self.take_named(token, &SHARED)?);
@@ -192,8 +216,9 @@ impl Inner {
     }
 
     fn take_named(&mut self, token: Token, function: &Function<'_>) -> Result<Stub, Refused> {
-        let stub = self.stubs.take(token)?;
-        match self.name(stub, function) {
+        let counts = self.counts.get_or_insert_with(|| Counts::create(self.session.as_c(), token));
+        let (stub, counter) = self.stubs.take(token, counts)?;
+        match self.name(stub, counter, function) {
             Ok(()) => Ok(stub),
             Err(error) => {
                 self.stubs.put_back(stub);
@@ -202,27 +227,40 @@ impl Inner {
         }
     }
 
-    fn name(&mut self, stub: Stub, function: &Function<'_>) -> Result<(), Refused> {
-        match &mut self.registry {
-            Some(registry) => registry.add(stub.address() as u64, function),
-            None => Err(Refused { what: "the registry of this process", errno: libc::ENOENT }),
-        }
+    fn name(&mut self, stub: Stub, counter: u32, function: &Function<'_>) -> Result<(), Refused> {
+        self.own_registry().ok_or(NO_REGISTRY)?.add(stub.address() as u64, counter, function)
     }
 
-    /// The registry of this very process: the child of a fork makes its own, with stub memory of its own, since its
-    /// parent goes on writing into the other.
+    /// The counters of this very process.
+    fn counts(&mut self) -> &mut Counts {
+        self.become_own_process();
+        self.counts.get_or_insert_with(|| Counts::create(self.session.as_c(), self.token))
+    }
+
+    /// The registry of this very process.
     fn own_registry(&mut self) -> Option<&mut Registry> {
+        self.become_own_process();
+        let make = || {
+            let mut registry = Registry::create(self.session.as_c(), self.token, self.identity).ok()?;
+            registry.set_status(self.status, "");
+            Some(registry)
+        };
+        self.registry.get_or_insert_with(make).as_mut()
+    }
+
+    /// The child of a fork has a registry and counts of its own, with stub memory of its own, since its parent goes on writing
+    /// into the other ones.
+    fn become_own_process(&mut self) {
         let generation = sys::fork_generation();
         if self.generation != generation {
             self.generation = generation;
-            self.registry = Registry::create(self.session.as_c(), self.identity).ok();
+            self.token = sys::random_token();
+            self.registry = None;
             self.stubs.abandon();
-            let status = self.status;
-            if let Some(registry) = &mut self.registry {
-                registry.set_status(status, "");
+            if let Some(counts) = &mut self.counts {
+                counts.forked(self.session.as_c(), self.token);
             }
         }
-        self.registry.as_mut()
     }
 }
 
@@ -241,6 +279,7 @@ mod tests {
             first_line: 3,
             line_table_format: LineTableFormat::None,
             line_table,
+            resumes: false,
         }
     }
 
@@ -250,6 +289,15 @@ mod tests {
         let session = CString::new(directory.path().to_str().unwrap()).unwrap();
         functions.start(&session, 0).unwrap();
         (directory, functions)
+    }
+
+    /// The files of a session that end so.
+    fn files(directory: &tempfile::TempDir, extension: &str) -> Vec<Vec<u8>> {
+        let paths = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|e| e == extension))
+            .map(|path| fs::read(path).unwrap())
+            .collect()
     }
 
     #[test]
@@ -272,8 +320,7 @@ mod tests {
         addresses.sort_unstable();
         assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= STUB_SIZE));
 
-        let path = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
-        let bytes = fs::read(path).unwrap();
+        let bytes = files(&directory, "registry").remove(0);
         // The stub that functions share when memory is used up is one more.
         assert_eq!(crate::wire::Reader::new(&bytes).unwrap().records().count(), 10_001);
     }
@@ -298,18 +345,21 @@ mod tests {
             }
         }
         extern "C" fn outer(inner_stub: usize, frame: usize, third: usize) -> usize {
-            // SAFETY: the address is that of a stub, passed on by the test.
+            // SAFETY: the addresses are those of a stub and of the counters, passed on by the test.
             unsafe {
                 let inner: Stub = core::mem::transmute(inner_stub);
-                inner.call(11, frame, third, evaluator)
+                let counters: Counters = core::mem::transmute(frame);
+                inner.call(counters, [11, frame, third], evaluator)
             }
         }
         let (_directory, functions) = started();
         let stubs = ["outer", "inner"].map(|name| functions.stub_for(&function(name, &[])).unwrap());
-        // SAFETY: the evaluators take any words.
+        let counters = functions.counters(0).unwrap();
+        // SAFETY: the evaluators take any words, and `outer` a stub and the counters.
         unsafe {
-            assert_eq!(stubs[1].call(5, 6, 0, evaluator), stubs[1].address());
-            assert_eq!(stubs[0].call(stubs[1].address(), 8, 1, outer), stubs[0].address());
+            assert_eq!(stubs[1].call(counters, [5, 6, 0], evaluator), stubs[1].address());
+            let words = [stubs[1].address(), counters.address(), 1];
+            assert_eq!(stubs[0].call(counters, words, outer), stubs[0].address());
             assert_eq!((*crate::stub::thread::words()).head, 0);
         }
     }
@@ -326,8 +376,9 @@ mod tests {
         let (_directory, functions) = started();
         let stub = functions.stub_for(&function("walked", &[])).unwrap();
         let mut buffer = vec![0_usize; 200];
+        let words = [buffer.as_mut_ptr() as usize, buffer.len(), 0];
         // SAFETY: the evaluator writes into the buffer, which is as long as said.
-        let depth = unsafe { stub.call(buffer.as_mut_ptr() as usize, buffer.len(), 0, evaluator) };
+        let depth = unsafe { stub.call(functions.counters(0).unwrap(), words, evaluator) };
         let addresses = &buffer[..depth];
         let position = addresses.iter().position(|a| *a == stub.address() + crate::stub::RETURN_OFFSET as usize);
         let position = position.expect("the stub is in the backtrace");
@@ -352,10 +403,9 @@ mod tests {
         assert_eq!(libc::WEXITSTATUS(status), 1);
         functions.stub_for(&function("parent", &[])).unwrap();
 
-        let mut names: Vec<Vec<std::string::String>> = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| {
-                let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let mut names: Vec<Vec<std::string::String>> = files(&directory, "registry")
+            .into_iter()
+            .map(|bytes| {
                 let reader = crate::wire::Reader::new(&bytes).unwrap();
                 let name = |record| {
                     let crate::wire::Record::Function { function, .. } = record;
@@ -366,5 +416,10 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, [vec!["new"], vec!["old", "parent"]]);
+        let heads =
+            files(&directory, "counts").iter().map(|bytes| crate::wire::Head::read(bytes).unwrap()).collect::<Vec<_>>();
+        assert_eq!(heads.len(), 2);
+        let parent = functions.token();
+        assert!(heads.iter().any(|head| head.parent.map(|(token, _)| token) == parent), "{heads:?}");
     }
 }

@@ -10,7 +10,7 @@ use super::text::Texts;
 use crate::capture::memory::{Guarded, Memory};
 use crate::ring::RingWriter;
 use crate::sys::{self, Refused};
-use crate::wire::{Function, FunctionRecord, LineTableFormat, RingRecord, RingRecordKind};
+use crate::wire::{Function, FunctionRecord, LineTableFormat, NO_COUNTER, RingRecord, RingRecordKind};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -131,6 +131,8 @@ fn write_function(ring: &RingWriter, number: u32, function: &Function<'_>) -> Op
         qualname_size: function.qualname.len() as u32,
         file_size: function.file.len() as u32,
         line_table_size: lines.len() as u32,
+        counter: NO_COUNTER,
+        flags: 0,
     });
     texts.iter().for_each(|text| room.write(text));
     room.commit(RingRecordKind::Code);
@@ -194,6 +196,8 @@ impl<M: Memory + Copy> Describe<'_, M> {
             qualname_size: qualname,
             file_size: file,
             line_table_size: lines as u32,
+            counter: NO_COUNTER,
+            flags: 0,
         });
         room.write(scratch.get(..used).unwrap_or_default());
         // By the texts' buffer, which has been written out by now.

@@ -18,6 +18,9 @@ use core::ffi::c_int;
 
 /// `CO_COROUTINE` (Include/cpython/code.h).
 const CO_COROUTINE: c_int = 0x80;
+/// `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR` (ibid.): functions that return before their bodies have run, and
+/// are entered each time that they go on.
+const RESUMING: c_int = 0x20 | CO_COROUTINE | 0x200;
 
 /// What the slot of a code object is to have.
 ///
@@ -75,10 +78,25 @@ unsafe fn say(layout: &Layout, state: u64, (frame, code): (u64, u64), stub: u64)
     unsafe { outside::coroutine_runs(state, frame, code, stub, || inherited_serial(layout, state)) }
 }
 
+/// Whether a code object is of a generator or a coroutine.
+///
+/// # Safety
+/// The code object is alive.
+pub unsafe fn resumes(layout: &Layout, code: *const Object) -> bool {
+    // SAFETY: as promised by the caller.
+    unsafe { flags(layout, code) & RESUMING != 0 }
+}
+
 /// # Safety
 /// The code object is alive.
 unsafe fn is_coroutine(layout: &Layout, code: *const Object) -> bool {
     // SAFETY: as promised by the caller.
-    let flags: c_int = unsafe { field(code, layout.code.flags) };
-    flags & CO_COROUTINE != 0
+    unsafe { flags(layout, code) & CO_COROUTINE != 0 }
+}
+
+/// # Safety
+/// The code object is alive.
+unsafe fn flags(layout: &Layout, code: *const Object) -> c_int {
+    // SAFETY: as promised by the caller.
+    unsafe { field(code, layout.code.flags) }
 }

@@ -4,7 +4,8 @@
 //! CPython calls everything in this file with the interpreter's lock held.
 
 use super::hook_code::{LowRecursion, Parameters, hook_code};
-use super::interpreters::{self, Interpreter, State, is_any_passing, with_interpreter};
+use super::hook_words::HookWords;
+use super::interpreters::{self, Interpreter, State, with_interpreter};
 use super::layout::Layout;
 use super::recursion;
 use super::refusal::Refusal;
@@ -13,12 +14,11 @@ use super::symbols::{EvalFrame, Object};
 use super::{CPython, FUNCTIONS, check};
 use super::{code_object, coroutines};
 use crate::lock::{Lock, Once};
-use crate::stub::{Stub, map_code, thread};
+use crate::stub::{Counters, Stub, map_code, thread};
 use crate::sys::{KeepErrno, Refused};
-use crate::wire::{HOOK_NAME, Token};
+use crate::wire::{HOOK_NAME, MOST_LANES, Token};
 use core::ffi::{c_int, c_void};
-use core::ptr::fn_addr_eq;
-use core::sync::atomic::{AtomicI64, Ordering};
+use core::ptr::{self, fn_addr_eq};
 
 /// What the first installation found out, the same for every interpreter of the process.
 #[derive(Debug)]
@@ -31,9 +31,8 @@ pub(super) struct Installed {
 
 pub(super) static INSTALLED: Once<Installed> = Once::new();
 
-/// The word that the hook compares the size of `co_extra` with: our slot's index, or the highest number, which sends
-/// every call to the slow path.
-static INDEX_LIMIT: AtomicI64 = AtomicI64::new(i64::MAX);
+/// How many hooks are remembered, so that one that is needed again is not made again.
+const MOST_HOOKS: usize = 2 * MOST_LANES;
 
 /// Installs the hook in the current interpreter. Does nothing when it is there already.
 ///
@@ -57,20 +56,29 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
         known.is_hook(current) || covered || known.deep > 0
     });
     if is_there {
-        with_interpreter(address, |known| known.state = State::Active);
-        open_fast_path();
-        return Ok(());
+        let lane = with_interpreter(address, |known| {
+            known.state = State::Active;
+            known.lane
+        });
+        return lane.map_or(Ok(()), |lane| open_fast_path(lane).map(|_| ()).map_err(Refusal::Memory));
     }
     // SAFETY: as above.
     let installed = unsafe { reserve_slot(python, known.is_some())? };
-    let hook = make_hook(python, installed, current).map_err(Refusal::Memory)?;
-    if !interpreters::keep(Interpreter { address, id, hook, next: current, state: State::Active, deep: 0 }) {
-        return Err(Refusal::TooManyInterpreters);
+    let known = Interpreter { address, id, hook: current, next: current, state: State::Removed, deep: 0, lane: 0 };
+    let lane = interpreters::keep(known).ok_or(Refusal::TooManyInterpreters)?;
+    let made = make_hook(python, installed, current, lane).and_then(|hook| open_fast_path(lane).map(|_| hook));
+    match made {
+        Ok(hook) => {
+            interpreters::keep(Interpreter { hook, state: State::Active, ..known });
+            // SAFETY: the hook is an evaluator, and stays mapped for good.
+            unsafe { (symbols.set_eval_frame)(address, hook) };
+            Ok(())
+        }
+        Err(refused) => {
+            interpreters::forget(address);
+            Err(Refusal::Memory(refused))
+        }
     }
-    // SAFETY: the hook is an evaluator, and stays mapped for good.
-    unsafe { (symbols.set_eval_frame)(address, hook) };
-    open_fast_path();
-    Ok(())
 }
 
 /// Gets a slot in `co_extra` from the current interpreter, and checks the layout once.
@@ -89,7 +97,7 @@ unsafe fn reserve_slot(python: &CPython, maybe_reserved: bool) -> Result<&'stati
         }
     }
     // SAFETY: no function is given that would be called when code objects die: a stub outlives its function.
-    let index = unsafe { (symbols.request_code_extra)(core::ptr::null()) };
+    let index = unsafe { (symbols.request_code_extra)(ptr::null()) };
     let Ok(index) = u16::try_from(index) else {
         return Err(Refusal::NoSlot);
     };
@@ -102,7 +110,8 @@ unsafe fn reserve_slot(python: &CPython, maybe_reserved: bool) -> Result<&'stati
         None => {
             // SAFETY: the lock is held, and at an import no error is set.
             unsafe {
-                check::check(symbols, python.layout, index, INDEX_LIMIT.as_ptr().cast()).map_err(Refusal::Layout)?;
+                check::check(symbols, python.layout, index, ptr::from_ref(&INSTALLED).cast_mut().cast())
+                    .map_err(Refusal::Layout)?;
             }
             // SAFETY: the lock is held.
             let c_recursion_limit = unsafe { recursion::remaining(python, (symbols.this_thread)()) };
@@ -113,11 +122,19 @@ unsafe fn reserve_slot(python: &CPython, maybe_reserved: bool) -> Result<&'stati
     INSTALLED.get().ok_or(Refusal::OtherSlot)
 }
 
-/// Lets calls through to the fast path.
-fn open_fast_path() {
-    if let Some(installed) = INSTALLED.get().filter(|_| !is_any_passing()) {
-        INDEX_LIMIT.store(i64::from(installed.index), Ordering::Relaxed);
-    }
+/// Lets an interpreter's calls through to the fast path, and returns where they count.
+fn open_fast_path(lane: usize) -> Result<Counters, Refused> {
+    let (Some(words), Some(installed)) = (HookWords::of(lane), INSTALLED.get()) else {
+        return Err(Refused { what: "mmap", errno: libc::ENOMEM });
+    };
+    let counters = FUNCTIONS.counters(lane)?;
+    words.open(installed.index, counters);
+    Ok(counters)
+}
+
+/// Where an interpreter's stubs count. In the child of a fork they are found anew.
+pub(super) fn counters_of(lane: usize) -> Option<Counters> {
+    HookWords::of(lane)?.counters().or_else(|| open_fast_path(lane).ok())
 }
 
 /// Removes the hook from the current interpreter. Where another hook has been set over it, it stays and hands every
@@ -137,23 +154,25 @@ pub(super) unsafe fn remove(python: &CPython) {
                 _ if is_ours => State::Removed,
                 _ => State::Passing,
             };
+            if let (State::Passing, Some(words)) = (known.state, HookWords::of(known.lane)) {
+                words.close();
+            }
             is_ours.then_some(known.next)
         });
         if let Some(next) = next.flatten() {
             (python.symbols.set_eval_frame)(interpreter, next);
         }
     }
-    if is_any_passing() {
-        INDEX_LIMIT.store(i64::MAX, Ordering::Relaxed);
-    }
 }
 
-/// A hook's code in front of an evaluator; there is one for each different evaluator.
-fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame) -> Result<EvalFrame, Refused> {
-    static HOOKS: Lock<[Option<(EvalFrame, EvalFrame)>; 16]> = Lock::new([None; 16], |_| ());
+/// A hook's code in front of an evaluator; there is one for each different evaluator and each lane.
+fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame, lane: usize) -> Result<EvalFrame, Refused> {
+    static HOOKS: Lock<[Option<(usize, EvalFrame, EvalFrame)>; MOST_HOOKS]> = Lock::new([None; MOST_HOOKS], |_| ());
+    let words = HookWords::of(lane).ok_or(Refused { what: "mmap", errno: libc::ENOMEM })?;
     HOOKS.with(|hooks| {
-        let made = hooks.iter().flatten().find(|(before, _)| fn_addr_eq(*before, next));
-        if let Some((_, hook)) = made {
+        let is_it = |of: usize, before| of == lane && fn_addr_eq(before, next);
+        let made = hooks.iter().flatten().find(|(of, before, _)| is_it(*of, *before));
+        if let Some((_, _, hook)) = made {
             return Ok(*hook);
         }
         let offset = thread::offset();
@@ -164,7 +183,7 @@ fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame) -> Result
             code_is_tagged: layout.frame.code_is_tagged,
             code_extra: layout.code.extra,
             index: installed.index,
-            index_limit: INDEX_LIMIT.as_ptr() as usize,
+            words: ptr::from_ref(words) as usize,
             recursion: layout.c_recursion.map(|fields| LowRecursion {
                 remaining: fields.remaining,
                 low: recursion::lowest_for_stubs(installed.c_recursion_limit),
@@ -173,11 +192,11 @@ fn make_hook(python: &CPython, installed: &Installed, next: EvalFrame) -> Result
             resolve: resolve as *const () as usize,
         };
         let token = FUNCTIONS.token().unwrap_or(Token(0));
-        let code = map_code(HOOK_NAME, token, &hook_code(&parameters), 1)?;
+        let code = map_code(HOOK_NAME, token, 1, |_| hook_code(&parameters))?;
         // SAFETY: the code follows the calling convention of an evaluator and never goes away.
         let hook: EvalFrame = unsafe { core::mem::transmute(code) };
         if let Some(slot) = hooks.iter_mut().find(|slot| slot.is_none()) {
-            *slot = Some((next, hook));
+            *slot = Some((lane, next, hook));
         }
         Ok(hook)
     })
@@ -199,7 +218,9 @@ unsafe extern "C" fn resolve(
     // SAFETY: the arguments are CPython's, and the lock is held.
     unsafe {
         let interpreter = (python.symbols.interpreter_of_thread)(thread_state);
-        if with_interpreter(interpreter, |known| known.state != State::Active).unwrap_or(true) {
+        let lane = with_interpreter(interpreter, |known| (known.state == State::Active).then_some(known.lane));
+        // A stub has to have somewhere to count.
+        if lane.flatten().and_then(counters_of).is_none() {
             return next_address;
         }
         let stub = stub_of(python, frame);

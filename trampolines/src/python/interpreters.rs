@@ -2,6 +2,7 @@
 
 use super::symbols::{EvalFrame, Object};
 use crate::lock::Lock;
+use crate::wire::MOST_LANES;
 use core::ptr::fn_addr_eq;
 
 /// One interpreter of the process.
@@ -19,6 +20,8 @@ pub struct Interpreter {
     pub state: State,
     /// How many threads are so deep that stubs are stopped.
     pub deep: u32,
+    /// Its lane of counters, which no other interpreter has that is alive. [`keep`] chooses it.
+    pub lane: usize,
 }
 
 /// What became of an interpreter's hook.
@@ -37,7 +40,7 @@ unsafe impl Send for Interpreter {}
 
 /// The most interpreters that are known at a time; more run without stubs. One that has ended is known until another
 /// one is at its address.
-const MOST_INTERPRETERS: usize = 256;
+const MOST_INTERPRETERS: usize = MOST_LANES;
 
 type Table = [Option<Interpreter>; MOST_INTERPRETERS];
 
@@ -58,18 +61,22 @@ pub fn known(address: *mut Object, id: i64) -> Option<Interpreter> {
     })
 }
 
-/// Keeps what is known of an interpreter, in place of what was. Returns whether there was room.
-pub fn keep(interpreter: Interpreter) -> bool {
+/// Keeps what is known of an interpreter, in place of what was, with the lane that it returns. `None` when there is no room.
+pub fn keep(interpreter: Interpreter) -> Option<usize> {
     INTERPRETERS.with(|all| {
         let same = all.iter().position(|one| one.is_some_and(|one| one.address == interpreter.address));
-        let slot = same.or_else(|| all.iter().position(|one| one.is_none()));
-        slot.and_then(|slot| all.get_mut(slot)).map(|slot| *slot = Some(interpreter)).is_some()
+        let lane = same.or_else(|| all.iter().position(|one| one.is_none()))?;
+        *all.get_mut(lane)? = Some(Interpreter { lane, ..interpreter });
+        Some(lane)
     })
 }
 
-/// Whether the hook hands every frame on in some interpreter.
-pub fn is_any_passing() -> bool {
-    INTERPRETERS.with(|all| all.iter().flatten().any(|one| one.state == State::Passing))
+/// Forgets an interpreter.
+pub fn forget(address: *mut Object) {
+    INTERPRETERS.with(|all| {
+        let is_it = |slot: &&mut Option<Interpreter>| slot.is_some_and(|one| one.address == address);
+        all.iter_mut().filter(is_it).for_each(|slot| *slot = None);
+    });
 }
 
 impl Interpreter {

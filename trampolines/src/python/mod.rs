@@ -15,6 +15,7 @@ pub mod dict;
 mod frame_module;
 mod hook;
 mod hook_code;
+mod hook_words;
 mod inittab;
 pub mod int;
 mod interpreters;

@@ -10,7 +10,8 @@
 use super::CPython;
 use super::FUNCTIONS;
 use super::code_object::field;
-use super::hook::{INSTALLED, resume, stub_of, suspend};
+use super::hook::{INSTALLED, counters_of, resume, stub_of, suspend};
+use super::interpreters::with_interpreter;
 use super::symbols::{EvalFrame, Object};
 use crate::stub::thread;
 use crate::sys;
@@ -95,12 +96,15 @@ pub unsafe extern "C" fn run_deep(
     unsafe {
         let interpreter = (python.symbols.interpreter_of_thread)(thread_state);
         let stub = stub_of(python, frame);
+        let lane = with_interpreter(interpreter, |known| known.lane);
+        let counters = lane.and_then(counters_of);
         suspend(python, interpreter);
         let given = give_back(python, thread_state);
-        let result = match stub {
-            Some(stub) => {
+        let result = match stub.zip(counters) {
+            Some((stub, counters)) => {
                 let next = core::mem::transmute::<EvalFrame, crate::stub::Evaluator>(next);
-                stub.call(thread_state as usize, frame as usize, throwflag as usize, next) as *mut Object
+                let words = [thread_state as usize, frame as usize, throwflag as usize];
+                stub.call(counters, words, next) as *mut Object
             }
             None => next(thread_state, frame, throwflag),
         };

@@ -8,29 +8,37 @@ use crate::sys::{File, Refused, Text};
 use crate::wire::Token;
 use core::ptr::NonNull;
 
-/// Maps `copies` copies of `code`, one behind the other, under the name `<prefix><token>`.
+/// How many bytes are written at once, and so the size of the largest piece.
+const BLOCK: usize = 4096;
+
+/// Maps so many pieces of code of one size, one behind the other, under the name `<prefix><token>`. `code` makes each of
+/// them.
 ///
 /// # Errors
 /// When the kernel refuses the file or the mapping.
-pub fn map_code(prefix: &str, token: Token, code: &[u8], copies: usize) -> Result<NonNull<u8>, Refused> {
+pub fn map_code<const SIZE: usize>(
+    prefix: &str,
+    token: Token,
+    pieces: usize,
+    mut code: impl FnMut(usize) -> [u8; SIZE],
+) -> Result<NonNull<u8>, Refused> {
     let name: Text<64> = Text::format(format_args!("{prefix}{token}"));
     let file = File::in_memory(name.as_c())?;
-    // Several copies with one system call.
-    let mut block = [0; 4096];
-    let (mut in_block, mut to) = (0, block.as_mut_slice());
-    while let Some((copy, rest)) = to.split_at_mut_checked(code.len()).filter(|_| in_block < copies) {
-        copy.copy_from_slice(code);
-        (in_block, to) = (in_block + 1, rest);
-    }
-    let mut left = copies;
-    while left > 0 && in_block > 0 {
-        let now = in_block.min(left);
-        let size = (copies - left) * code.len();
-        file.append(size, block.get(..now * code.len()).unwrap_or_default())?;
-        left -= now;
+    // Several pieces with one system call.
+    let mut block = [0; BLOCK];
+    let mut made = 0;
+    while made < pieces {
+        let before = made;
+        for (to, index) in block.as_chunks_mut().0.iter_mut().zip(before..pieces) {
+            *to = code(index);
+            made += 1;
+        }
+        let bytes = block.get(..(made - before) * SIZE).filter(|bytes| !bytes.is_empty());
+        let bytes = bytes.ok_or(Refused { what: "a piece of code", errno: libc::E2BIG })?;
+        file.append(before * SIZE, bytes)?;
     }
     file.seal()?;
-    file.map_code(copies * code.len())
+    file.map_code(pieces * SIZE)
 }
 
 #[cfg(test)]
@@ -38,11 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_is_repeated_and_mapped_to_be_run_not_written() {
-        let mapped = map_code("pronk-test-", Token(7), &[1, 2, 3, 4, 5, 6, 7, 8], 1024).unwrap();
-        // SAFETY: the mapping is 8192 bytes long and stays.
-        let bytes = unsafe { core::slice::from_raw_parts(mapped.as_ptr(), 8192) };
-        assert!(bytes.chunks(8).all(|chunk| chunk == [1, 2, 3, 4, 5, 6, 7, 8]));
+    fn code_is_mapped_to_be_run_not_written() {
+        let mapped = map_code("pronk-test-", Token(7), 1100, usize::to_ne_bytes).unwrap();
+        // SAFETY: the mapping is 8800 bytes long and stays.
+        let words = unsafe { core::slice::from_raw_parts(mapped.cast::<usize>().as_ptr(), 1100) };
+        assert!(words.iter().copied().eq(0..1100));
 
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let line = maps.lines().find(|line| line.contains("pronk-test-0000000000000007")).unwrap();

@@ -26,8 +26,9 @@ pub use eh_frame::DwarfNumbers;
 pub use native::{RETURN_OFFSET, STUB_SIZE, UNWIND_TABLE};
 pub use unwind::{Cfa, Saved, UnwindEntry, UnwindRow, row_at};
 
+use crate::counts::Counts;
 use crate::sys::Refused;
-use crate::wire::{STUBS_NAME, Token};
+use crate::wire::{NO_COUNTER, STUBS_NAME, Token};
 use core::ptr::NonNull;
 
 /// A stub: the address of its first instruction.
@@ -41,6 +42,27 @@ unsafe impl Sync for Stub {}
 
 /// See [`Stub::asked_slot`].
 const ASKED: usize = 1 << (usize::BITS - 1);
+
+/// Where stubs count how often they were entered: a lane of the process's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Counters(NonNull<u64>);
+
+// SAFETY: an address of memory that is never unmapped. Who calls a stub promises that nobody else counts there.
+unsafe impl Send for Counters {}
+// SAFETY: as above.
+unsafe impl Sync for Counters {}
+
+impl Counters {
+    pub(crate) const fn new(first: NonNull<u64>) -> Counters {
+        Counters(first)
+    }
+
+    /// The address of the first counter.
+    pub fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+}
 
 /// What a stub calls: a function of three words that returns a word.
 pub type Evaluator = unsafe extern "C" fn(usize, usize, usize) -> usize;
@@ -65,19 +87,21 @@ impl Stub {
         NonNull::new(address.map_addr(|address| address & !ASKED).cast()).map(Stub)
     }
 
-    /// Calls `evaluator` with three words through the stub, so that the stub is on the stack while it runs.
+    /// Calls `evaluator` with three words through the stub, so that the stub is on the stack while it runs, and counts it.
     ///
     /// The first word is kept in the stub record as the interpreter's thread, the second as its frame.
     ///
     /// # Safety
-    /// The evaluator can be called with these words. It returns to its caller: it does not leave by `longjmp` over the
+    /// The counters are of this process, and not of one that it was forked from, and no other thread counts there at the same
+    /// time. The evaluator can be called with these words. It returns to its caller: it does not leave by `longjmp` over the
     /// stub, unless nothing that runs later on this thread reads the stub records.
-    pub unsafe fn call(self, thread: usize, frame: usize, third: usize, evaluator: Evaluator) -> usize {
-        type Code = unsafe extern "C" fn(usize, usize, usize, Evaluator) -> usize;
+    pub unsafe fn call(self, counters: Counters, words: [usize; 3], evaluator: Evaluator) -> usize {
+        type Code = unsafe extern "C" fn(usize, usize, usize, Evaluator, Counters) -> usize;
+        let [thread, frame, third] = words;
         // SAFETY: a stub is code of that signature, which passes the first three words on; the rest is the caller's.
         unsafe {
             let code: Code = core::mem::transmute(self.0);
-            code(thread, frame, third, evaluator)
+            code(thread, frame, third, evaluator, counters)
         }
     }
 }
@@ -86,12 +110,21 @@ impl Stub {
 const FIRST_BLOCK: usize = 1024;
 const LARGEST_BLOCK: usize = 16_384;
 
+/// The counter of a block's stub.
+fn counter_of(first: u32, index: usize) -> u32 {
+    if first == NO_COUNTER { NO_COUNTER } else { first.wrapping_add(index as u32) }
+}
+
 /// Hands out stubs, each of them once.
 #[derive(Debug)]
 pub(crate) struct StubMemory {
     next: Option<NonNull<u8>>,
     left: usize,
     block: usize,
+    /// The first counter of the block's stubs, which have them in their order; [`NO_COUNTER`] if there were none.
+    first_counter: u32,
+    /// How many stubs the block has that `next` is in.
+    stubs: usize,
 }
 
 // SAFETY: the memory that `next` points into is never written and never unmapped.
@@ -100,30 +133,35 @@ unsafe impl Send for StubMemory {}
 impl StubMemory {
     /// No memory yet.
     pub const fn new() -> StubMemory {
-        StubMemory { next: None, left: 0, block: FIRST_BLOCK }
+        StubMemory { next: None, left: 0, block: FIRST_BLOCK, first_counter: NO_COUNTER, stubs: 0 }
     }
 
-    /// A stub that nobody has had before, in memory that carries the token's name.
+    /// A stub that nobody has had before, in memory that carries the token's name, and its counter.
     ///
     /// # Errors
     /// When the kernel refuses the memory.
-    pub fn take(&mut self, token: Token) -> Result<Stub, Refused> {
+    pub fn take(&mut self, token: Token, counts: &mut Counts) -> Result<(Stub, u32), Refused> {
         let stub = match self.next {
             Some(next) if self.left > 0 => next,
             _ => {
-                let code = native::stub_code(thread::offset() + thread::HEAD);
-                let start = map_code(STUBS_NAME, token, &code, self.block)?;
+                let head = thread::offset() + thread::HEAD;
+                let first = counts.give(self.block as u32).unwrap_or(NO_COUNTER);
+                let code = |index| native::stub_code(head, counter_of(first, index));
+                let start = map_code(STUBS_NAME, token, self.block, code)?;
                 // A table that finds no memory costs backtraces within the process, nothing else.
                 let _ = eh_frame::register(start, self.block);
                 self.left = self.block;
+                self.stubs = self.block;
+                self.first_counter = first;
                 self.block = (self.block * 2).min(LARGEST_BLOCK);
                 start
             }
         };
+        let counter = counter_of(self.first_counter, self.stubs.wrapping_sub(self.left));
         self.left -= 1;
         // SAFETY: the result is within the block or right behind it.
         self.next = Some(unsafe { stub.add(STUB_SIZE) });
-        Ok(Stub(stub))
+        Ok((Stub(stub), counter))
     }
 
     /// Takes the stub back that was taken last, if nobody has seen it.

@@ -11,20 +11,22 @@ const FILL: u8 = 0xcc;
 
 /// The offset in the stub of the address to which the evaluator returns. The word below a live stub record is this
 /// address.
-pub const RETURN_OFFSET: u16 = 40;
+pub const RETURN_OFFSET: u16 = 47;
 
 /// The registers' numbers: System V ABI for x86-64, figure 3.36.
 pub const DWARF: DwarfNumbers = DwarfNumbers { stack_pointer: 7, frame_pointer: 6, return_address: 16 };
 
 /// The machine code of a stub.
 ///
-/// A stub is called with three arguments for an evaluator and the evaluator itself as the fourth (System V ABI: `rdi`,
-/// `rsi`, `rdx`, `rcx`), and returns what the evaluator returns. While that runs, the stub's frame holds its record
+/// A stub is called with three arguments for an evaluator, the evaluator itself as the fourth and the counters as the fifth
+/// (System V ABI: `rdi`, `rsi`, `rdx`, `rcx`, `r8`), and returns what the evaluator returns. While that runs, the stub's frame holds its record
 /// (see [`super::record`]) right below the saved frame pointer.
 ///
-/// `head` is the offset of the thread's head of records from the thread pointer (`fs`).
-pub const fn stub_code(head: i32) -> [u8; STUB_SIZE] {
+/// `head` is the offset of the thread's head of records from the thread pointer (`fs`), and `counter` says which of the
+/// counters is the stub's. One thread at a time uses them, so the addition is a plain one.
+pub const fn stub_code(head: i32, counter: u32) -> [u8; STUB_SIZE] {
     let h = head.to_le_bytes();
+    let c = (counter * 8).to_le_bytes();
     [
         0xf3, 0x0f, 0x1e, 0xfa, //                          0  endbr64
         0x55, //                                            4  push rbp
@@ -36,12 +38,14 @@ pub const fn stub_code(head: i32) -> [u8; STUB_SIZE] {
         0x57, //                                           20  push rdi: first argument, the interpreter's thread
         0x64, 0xff, 0x34, 0x25, h[0], h[1], h[2], h[3], // 21  push fs:[head]: link
         0x64, 0x48, 0x89, 0x2c, 0x25, h[0], h[1], h[2], h[3], // 29  mov fs:[head], rbp
-        0xff, 0xd1, //                                     38  call rcx
-        0x64, 0x8f, 0x04, 0x25, h[0], h[1], h[2], h[3], // 40  pop fs:[head]
-        0x48, 0xc7, 0x45, 0xf8, 0x00, 0x00, 0x00, 0x00, // 48  mov qword [rbp - 8], 0: the record is over
-        0xc9, //                                           56  leave
-        0xc3, //                                           57  ret
-        FILL, FILL, FILL, FILL, FILL, FILL,
+        0x49, 0xff, 0x80, c[0], c[1], c[2], c[3], //       38  inc qword [r8 + 8 * counter]
+        0xff, 0xd1, //                                     45  call rcx
+        0x64, 0x8f, 0x04, 0x25, h[0], h[1], h[2], h[3], // 47  pop fs:[head]
+        0x31, 0xc9, //                                     55  xor ecx, ecx
+        0x48, 0x89, 0x4d, 0xf8, //                         57  mov [rbp - 8], rcx: the record is over
+        0xc9, //                                           61  leave
+        0xc3, //                                           62  ret
+        FILL,
     ]
 }
 
@@ -60,5 +64,5 @@ pub const UNWIND_TABLE: &[UnwindEntry] = &[
     UnwindEntry { from: 0, row: BEFORE_FRAME },
     UnwindEntry { from: 5, row: FRAME_POINTER_PUSHED },
     UnwindEntry { from: 8, row: IN_FRAME },
-    UnwindEntry { from: 57, row: BEFORE_FRAME },
+    UnwindEntry { from: 62, row: BEFORE_FRAME },
 ];

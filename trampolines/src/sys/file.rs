@@ -1,6 +1,6 @@
 //! Files: made, filled, sealed and mapped.
 
-use super::{Refused, map, refused};
+use super::{Refused, map, map_at, refused};
 use core::ffi::CStr;
 use core::ptr::NonNull;
 
@@ -92,10 +92,15 @@ impl File {
     /// Makes the file at least so big, with its blocks reserved, so that writing through a mapping cannot raise SIGBUS
     /// on a full file system.
     pub fn reserve(&self, size: usize) -> Result<(), Refused> {
-        within_file_size_limit(size)?;
+        self.reserve_part(0, size)
+    }
+
+    /// The same of a part of the file only.
+    pub fn reserve_part(&self, start: u64, size: usize) -> Result<(), Refused> {
+        within_file_size_limit((start as usize).saturating_add(size))?;
         loop {
             // SAFETY: plain integers.
-            match unsafe { libc::posix_fallocate(self.0, 0, size as libc::off_t) } {
+            match unsafe { libc::posix_fallocate(self.0, start as libc::off_t, size as libc::off_t) } {
                 0 => return Ok(()),
                 libc::EINTR => {}
                 errno => return Err(Refused { what: "posix_fallocate", errno }),
@@ -118,6 +123,22 @@ impl File {
     /// Maps the file for everybody to see what is written; pages behind its end must not be touched.
     pub fn map_shared(&self, size: usize) -> Result<NonNull<u8>, Refused> {
         map(size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, self.0)
+    }
+
+    /// Maps a part of the file in the same way, in the place of a mapping that was there if there is one.
+    ///
+    /// # Safety
+    /// The memory at `over` is of mappings of the caller's. Who uses it is prepared to find there what is in the file.
+    pub unsafe fn map_part_shared(
+        &self,
+        start: u64,
+        size: usize,
+        over: Option<NonNull<u8>>,
+    ) -> Result<NonNull<u8>, Refused> {
+        let address = over.map_or(core::ptr::null_mut(), |over| over.as_ptr().cast());
+        let flags = libc::MAP_SHARED | if over.is_some() { libc::MAP_FIXED } else { 0 };
+        // SAFETY: as promised by the caller.
+        unsafe { map_at(address, size, libc::PROT_READ | libc::PROT_WRITE, flags, self.0, start) }
     }
 
     /// Maps the file's code.

@@ -15,7 +15,7 @@ pub fn fork_generation() -> u32 {
 
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
-        let Ok(fresh) = map_wiped_on_fork() else { return process_id() };
+        let Ok(fresh) = map_wiped_on_fork(size_of::<AtomicU32>()) else { return process_id() };
         let fresh = fresh.cast().as_ptr();
         // A thread that is later than another one leaves its page unused.
         page = match PAGE.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
@@ -37,14 +37,17 @@ pub fn fork_generation() -> u32 {
     }
 }
 
-fn map_wiped_on_fork() -> Result<NonNull<u8>, Refused> {
-    const SIZE: usize = 4096;
-    let page = map_anonymous(SIZE)?;
+/// Fresh zeroed memory that is zeros again in the child of every fork, however the fork was made.
+///
+/// # Errors
+/// When the kernel has no such memory, or none at all.
+pub fn map_wiped_on_fork(size: usize) -> Result<NonNull<u8>, Refused> {
+    let page = map_anonymous(size)?;
     // SAFETY: the page was just mapped and is ours alone.
     unsafe {
-        if libc::madvise(page.as_ptr().cast(), SIZE, libc::MADV_WIPEONFORK) != 0 {
+        if libc::madvise(page.as_ptr().cast(), size, libc::MADV_WIPEONFORK) != 0 {
             let error = refused("madvise(MADV_WIPEONFORK)");
-            unmap(page, SIZE);
+            unmap(page, size);
             return Err(error);
         }
     }

@@ -13,7 +13,7 @@ mod text;
 mod threads;
 
 pub use file::{File, FileIdentity, can_be_read, exists, read, remove};
-pub use fork::fork_generation;
+pub use fork::{fork_generation, map_wiped_on_fork};
 pub use maps::{each_executable_mapping, region_of};
 pub use next::{Next, next_symbol};
 pub use text::{PathText, Text};
@@ -74,9 +74,33 @@ pub fn map_anonymous(size: usize) -> Result<NonNull<u8>, Refused> {
     map(size, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
 }
 
+/// The same in the place of a mapping that was there.
+///
+/// # Safety
+/// The memory is of one or several mappings of the caller's. Who uses it is prepared to find zeros there.
+pub unsafe fn map_anonymous_over(address: NonNull<u8>, size: usize) -> Result<(), Refused> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: as promised by the caller.
+    unsafe { map_at(address.as_ptr().cast(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) }.map(|_| ())
+}
+
 fn map(size: usize, protection: i32, flags: i32, descriptor: i32) -> Result<NonNull<u8>, Refused> {
     // SAFETY: without MAP_FIXED a new mapping disturbs no other memory.
-    let address = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, descriptor, 0) };
+    unsafe { map_at(ptr::null_mut(), size, protection, flags, descriptor, 0) }
+}
+
+/// # Safety
+/// With MAP_FIXED, the memory that was there is the caller's to replace.
+unsafe fn map_at(
+    address: *mut c_void,
+    size: usize,
+    protection: i32,
+    flags: i32,
+    descriptor: i32,
+    offset: u64,
+) -> Result<NonNull<u8>, Refused> {
+    // SAFETY: as promised by the caller.
+    let address = unsafe { libc::mmap(address, size, protection, flags, descriptor, offset as libc::off_t) };
     if address == libc::MAP_FAILED {
         return Err(refused("mmap"));
     }
@@ -206,6 +230,16 @@ pub fn symbol_of_library(library: &CStr, name: &CStr) -> Option<NonNull<c_void>>
 pub fn symbol(name: &CStr) -> Option<NonNull<c_void>> {
     // SAFETY: the name is zero-terminated.
     NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+}
+
+/// The path of a file in a directory.
+///
+/// # Errors
+/// When it is too long.
+pub fn path_in(directory: &CStr, name: fmt::Arguments<'_>) -> Result<PathText, Refused> {
+    let mut path = PathText::new();
+    let whole = path.push(directory.to_bytes()) && path.push(b"/") && path.push(Text::<32>::format(name).as_bytes());
+    if whole { Ok(path) } else { Err(Refused { what: "open", errno: libc::ENAMETOOLONG }) }
 }
 
 /// The calling thread's thread pointer.

@@ -1,4 +1,5 @@
-//! What the target and the profiler share: names in the environment, names of memory mappings, and the registry file.
+//! What the target and the profiler share: names in the environment, names of memory mappings, the registry file and the
+//! file of counts.
 //!
 //! A session is a private directory that the profiler makes and names in [`SESSION_ENV`]. Each process that runs stubs
 //! keeps one registry file in it, `<token>.registry`, where the token is a random number of that process. The memory
@@ -6,6 +7,7 @@
 //! as an event of the kernel's) knows which registry names its addresses, whatever pid namespace the process is in.
 
 mod control;
+mod counts;
 mod moments;
 mod registry;
 mod ring;
@@ -17,12 +19,16 @@ pub use control::{
     ATTACH_FUNCTION, AttachState, CONTROL_FILE, CONTROL_MAGIC, CONTROL_VERSION, Control, GO_ON, LEAVE, LONGEST_REASON,
     LONGEST_SILENCE_NS, REASON_FILE,
 };
+pub use counts::{
+    COUNTERS, COUNTS_EXTENSION, COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, Head, LANE_SIZE, LANES_AT, MOST_LANES,
+    NO_COUNTER, lane_at,
+};
 pub use moments::{
     AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,
     TaskRecord,
 };
 pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status};
-pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, Records, VERSION, read_function};
+pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, RESUMES, Records, VERSION, read_function};
 pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord};
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};

@@ -11,14 +11,14 @@
 //!
 //! [`Reader`] works on a copy of the file's bytes and believes none of them: a damaged registry costs names.
 
-use super::Token;
+use super::{COUNTERS, Token};
 use core::mem::{offset_of, size_of};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The first eight bytes of a registry.
 pub const MAGIC: [u8; 8] = *b"PRONKREG";
 /// The version of the format that this crate reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The room for [`Header::message`], in bytes.
 pub const MESSAGE_SIZE: usize = 256;
 
@@ -155,9 +155,16 @@ pub struct FunctionRecord {
     pub file_size: u32,
     /// The length of the line table in bytes.
     pub line_table_size: u32,
+    /// The stub's counter in each lane of the [file of counts](super::CountsHeader); [`super::NO_COUNTER`] if it has none.
+    pub counter: u32,
+    /// [`RESUMES`], or 0. Rings do not say it.
+    pub flags: u32,
 }
 
-const _: () = assert!(size_of::<FunctionRecord>() == 32);
+const _: () = assert!(size_of::<FunctionRecord>() == 40);
+
+/// A flag of a [`FunctionRecord`]: see [`Function::resumes`].
+pub const RESUMES: u32 = 1;
 
 /// What a function is called and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +181,8 @@ pub struct Function<'a> {
     pub line_table_format: LineTableFormat,
     /// Which instruction is on which line.
     pub line_table: &'a [u8],
+    /// Whether it is a generator or a coroutine: its stub is entered each time that it goes on.
+    pub resumes: bool,
 }
 
 /// Why a file is not a registry that can be read.
@@ -211,6 +220,8 @@ pub enum Record<'a> {
         stub: u64,
         /// When: CLOCK_MONOTONIC, nanoseconds.
         time_ns: u64,
+        /// Its counter; [`super::NO_COUNTER`] if it has none.
+        counter: u32,
         /// The function.
         function: Function<'a>,
     },
@@ -336,8 +347,10 @@ impl<'a> Iterator for Records<'a> {
                 continue;
             }
             let time_ns = u64_at(record, offset_of!(RecordHeader, time_ns))?;
-            if let Some((stub, function)) = read_function(record.get(size_of::<RecordHeader>()..)?) {
-                return Some(Record::Function { stub, time_ns, function });
+            let body = record.get(size_of::<RecordHeader>()..)?;
+            let counter = u32_at(body, offset_of!(FunctionRecord, counter)).filter(|counter| *counter < COUNTERS);
+            if let (Some((stub, function)), Some(counter)) = (read_function(body), counter) {
+                return Some(Record::Function { stub, time_ns, counter, function });
             }
         }
     }
@@ -359,14 +372,19 @@ pub fn read_function(body: &[u8]) -> Option<(u64, Function<'_>)> {
         line_table: take(offset_of!(FunctionRecord, line_table_size))?,
         first_line: number(offset_of!(FunctionRecord, first_line))?,
         line_table_format: LineTableFormat::from_raw(number(offset_of!(FunctionRecord, line_table_format))?)?,
+        resumes: match number(offset_of!(FunctionRecord, flags))? {
+            0 => false,
+            RESUMES => true,
+            _ => return None,
+        },
     };
     Some((u64_at(body, offset_of!(FunctionRecord, stub))?, function))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|chunk| u32::from_ne_bytes(*chunk))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|chunk| u64::from_ne_bytes(*chunk))
 }

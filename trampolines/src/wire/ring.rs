@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// The first eight bytes of a ring.
 pub const RING_MAGIC: [u8; 8] = *b"PRONKRNG";
 /// The version of the format that this crate reads and writes.
-pub const RING_VERSION: u32 = 5;
+pub const RING_VERSION: u32 = 6;
 /// The extension of a ring's file.
 pub const RING_EXTENSION: &str = "ring";
 /// Where the data begins, in bytes.

@@ -49,7 +49,8 @@ pub fn compile_library(source: &Path, library: &Path) {
 /// # Panics
 /// When there is none, or more than one.
 pub fn only_registry(session: &Path) -> Vec<u8> {
-    let mut registries = std::fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path());
+    let mut registries = files.filter(|path| path.extension().is_some_and(|e| e == "registry"));
     let registry = registries.next().expect("the session has a registry");
     assert!(registries.next().is_none(), "the session has one registry");
     std::fs::read(registry).unwrap()

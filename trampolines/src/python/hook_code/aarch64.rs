@@ -8,7 +8,8 @@ const SLOW: usize = 144;
 
 /// The code for the given interpreter.
 ///
-/// In and out: `x0` thread, `x1` frame, `w2` throwflag; to the stub also `x3`, the evaluator that it calls.
+/// In and out: `x0` thread, `x1` frame, `w2` throwflag; to the stub also `x3`, the evaluator that it calls, and `x4`, the
+/// counters.
 /// The jumps go through `x16`, from which `bti c` lets them in (Arm Architecture Reference Manual, "BTI").
 pub fn hook_code(parameters: &Parameters) -> [u8; HOOK_SIZE] {
     // Filled with `udf #0`.
@@ -34,10 +35,11 @@ pub fn hook_code(parameters: &Parameters) -> [u8; HOOK_SIZE] {
     // movz w10, co_extra; ldr x9, [x9, x10]; cbz x9, slow
     put(&mut code, &[0x5280_000a | u32::from(parameters.code_extra) << 5, 0xf86a_6929]);
     jump_to_slow(&mut code, 0xb400_0009);
-    // x10 = index_limit; ldr x10, [x10]; ldr x11, [x9]; cmp x11, x10; b.le slow: the extras end before our slot
-    put_constant64(&mut code, 10, parameters.index_limit);
-    put(&mut code, &[0xf940_014a, 0xf940_012b, 0xeb0a_017f]);
-    jump_to_slow(&mut code, 0x5400_000d);
+    // x10 = words; ldp x12, x4, [x10]; ldr x11, [x9]; adds x12, x12, x11; b.lo slow: the extras end before our slot, or there
+    // are no counters
+    put_constant64(&mut code, 10, parameters.words);
+    put(&mut code, &[0xa940_114c, 0xf940_012b, 0xab0b_018c]);
+    jump_to_slow(&mut code, 0x5400_0003);
     // movz w10, index; add x9, x9, x10, lsl #3; ldr x16, [x9, #8]; cmp x16, #0; b.le slow: what has the highest bit is
     // looked at each time
     put(&mut code, &[0x5280_000a | u32::from(parameters.index) << 5, 0x8b0a_0d29, 0xf940_0530, 0xf100_021f]);
@@ -55,6 +57,8 @@ pub fn hook_code(parameters: &Parameters) -> [u8; HOOK_SIZE] {
     put(&mut code, &[0xaa00_03f0]); // mov x16, x0
     put(&mut code, &[0xa941_07e0, 0xf940_13e2]); // ldp x0, x1, [sp, #16]; ldr x2, [sp, #32]
     put(&mut code, &[0xa8c3_7bfd]); // ldp x29, x30, [sp], #48
+    put_constant64(&mut code, 10, parameters.words); // x10 = words
+    put(&mut code, &[0xf940_0544]); // ldr x4, [x10, #8]: the counters
     put_constant64(&mut code, 3, parameters.next); // x3 = next
     put(&mut code, &[0xd61f_0200]); // br x16
     code.finish()

@@ -1,8 +1,9 @@
 //! The machine code of the hook: from a frame to its stub in a handful of instructions.
 //!
 //! The fast path reads the frame's code object, its `co_extra`, and our slot in that, where the stub's address is, and
-//! jumps there. Everything else is the slow path, which asks [`super::hook`] where to jump: on first sight of a code
-//! object, on a new thread, when the stack is nearly used up, and when stubs are off.
+//! jumps there, with the address of the interpreter's counters. Everything else is the slow path, which asks [`super::hook`]
+//! where to jump: on first sight of a code object, on a new thread, in the child of a fork, when the stack is nearly used up,
+//! and when stubs are off.
 //!
 //! It is generated, since the offsets are those of the running interpreter, and since a jump that keeps no frame of the
 //! hook's own on the stack cannot be written in Rust.
@@ -39,8 +40,8 @@ pub struct Parameters {
     pub code_extra: u16,
     /// The index of our slot in `co_extra`.
     pub index: u16,
-    /// The address of the word that holds the index, or the highest signed number when stubs are off.
-    pub index_limit: usize,
+    /// The address of the interpreter's [`HookWords`](super::hook_words::HookWords).
+    pub words: usize,
     /// Where the thread counts its C recursion, and from where on it is low.
     pub recursion: Option<LowRecursion>,
     /// The evaluator that stubs call.

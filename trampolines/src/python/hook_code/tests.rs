@@ -3,6 +3,7 @@
 //! # Safety
 //! The machine's own code is run on memory that the tests make as the interpreter would.
 
+use super::super::hook_words::gate;
 use super::super::layout::{self, Layout};
 use super::super::recursion::lowest_for_stubs;
 use super::super::version::SUPPORTED;
@@ -30,7 +31,7 @@ fn parameters(layout: &Layout, stack_limit: i32) -> Parameters {
         code_is_tagged: layout.frame.code_is_tagged,
         code_extra: layout.code.extra,
         index: 2,
-        index_limit: 0x1112_1314_1516_1718,
+        words: 0x1112_1314_1516_1718,
         recursion: layout
             .c_recursion
             .map(|fields| LowRecursion { remaining: fields.remaining, low: lowest_for_stubs(100_000) }),
@@ -71,7 +72,7 @@ fn the_code_holds_its_shape_with_the_smallest_and_the_largest_numbers() {
         code_is_tagged: false,
         code_extra: 0,
         index: 0,
-        index_limit: 0,
+        words: 0,
         recursion: None,
         next: 0,
         resolve: 0,
@@ -83,7 +84,7 @@ fn the_code_holds_its_shape_with_the_smallest_and_the_largest_numbers() {
         code_is_tagged: true,
         code_extra: u16::MAX,
         index: u16::MAX,
-        index_limit: usize::MAX,
+        words: usize::MAX,
         recursion: Some(LowRecursion { remaining: 127, low: i32::MIN }),
         next: usize::MAX,
         resolve: usize::MAX,
@@ -98,9 +99,10 @@ fn the_code_holds_its_shape_with_the_smallest_and_the_largest_numbers() {
     }
 }
 
-/// What the code that the hook leads to was called with: thread, frame, throwflag, evaluator.
-type Arguments = (usize, usize, i32, usize);
-type Target = extern "C" fn(usize, usize, i32, usize) -> usize;
+/// What the code that the hook leads to was called with: thread, frame, throwflag, evaluator, counters.
+type Arguments = (usize, usize, i32, usize, u64);
+type Target = extern "C" fn(usize, usize, i32, usize, u64) -> usize;
+type Asked = extern "C" fn(usize, usize, i32, usize) -> usize;
 
 std::thread_local! {
     static ASKED: Cell<Option<Arguments>> = const { Cell::new(None) };
@@ -108,17 +110,17 @@ std::thread_local! {
 }
 
 extern "C" fn resolve(thread: usize, frame: usize, throwflag: i32, next: usize) -> usize {
-    ASKED.set(Some((thread, frame, throwflag, next)));
+    ASKED.set(Some((thread, frame, throwflag, next, COUNTERS)));
     slow_target as Target as usize
 }
 
-extern "C" fn slow_target(thread: usize, frame: usize, throwflag: i32, next: usize) -> usize {
-    ARRIVED.set(Some((thread, frame, throwflag, next)));
+extern "C" fn slow_target(thread: usize, frame: usize, throwflag: i32, next: usize, counters: u64) -> usize {
+    ARRIVED.set(Some((thread, frame, throwflag, next, counters)));
     1
 }
 
-extern "C" fn stub(thread: usize, frame: usize, throwflag: i32, next: usize) -> usize {
-    ARRIVED.set(Some((thread, frame, throwflag, next)));
+extern "C" fn stub(thread: usize, frame: usize, throwflag: i32, next: usize, counters: u64) -> usize {
+    ARRIVED.set(Some((thread, frame, throwflag, next, counters)));
     2
 }
 
@@ -128,10 +130,12 @@ struct Objects {
     frame: [usize; 32],
     code: [usize; 64],
     extras: [usize; 4],
-    index_limit: usize,
+    /// The gate, and the address of the counters.
+    words: [u64; 2],
 }
 
 const THROWFLAG: i32 = -7;
+const COUNTERS: u64 = 0x4142_4344_4546_4748;
 const NEXT: usize = 0x2122_2324_2526_2728;
 
 impl Objects {
@@ -139,12 +143,12 @@ impl Objects {
     fn is_fast(&self, parameters: &Parameters) -> bool {
         let parameters = Parameters {
             stack_limit: thread::offset() + thread::STACK_LIMIT,
-            index_limit: &raw const self.index_limit as usize,
+            words: self.words.as_ptr() as usize,
             next: NEXT,
-            resolve: resolve as Target as usize,
+            resolve: resolve as Asked as usize,
             ..*parameters
         };
-        let code = map_code("pronk-test-", Token(0), &native::hook_code(&parameters), 1).unwrap();
+        let code = map_code("pronk-test-", Token(0), 1, |_| native::hook_code(&parameters)).unwrap();
         let (thread, frame) = (self.thread.as_ptr() as usize, self.frame.as_ptr() as usize);
         ASKED.set(None);
         ARRIVED.set(None);
@@ -153,7 +157,7 @@ impl Objects {
             let hook: extern "C" fn(usize, usize, i32) -> usize = core::mem::transmute(code);
             hook(thread, frame, THROWFLAG)
         };
-        let arguments = Some((thread, frame, THROWFLAG, NEXT));
+        let arguments = Some((thread, frame, THROWFLAG, NEXT, COUNTERS));
         assert_eq!(ARRIVED.get(), arguments);
         assert_eq!(ASKED.get(), if result == 1 { arguments } else { None });
         result == 2
@@ -169,8 +173,13 @@ fn hooks_go_to_the_stub_or_ask_where_to_go() {
     for minor in SUPPORTED {
         let parameters = parameters(layout::of(minor).unwrap(), 0);
         let index = usize::from(parameters.index);
-        let mut objects =
-            Objects { thread: [0; 64], frame: [0; 32], code: [0; 64], extras: [0; 4], index_limit: index };
+        let mut objects = Objects {
+            thread: [0; 64],
+            frame: [0; 32],
+            code: [0; 64],
+            extras: [0; 4],
+            words: [gate(parameters.index), COUNTERS],
+        };
         objects.extras[0] = index + 1;
         objects.extras[1 + index] = stub as Target as usize;
         let extra = usize::from(parameters.code_extra) / 8;
@@ -192,9 +201,9 @@ fn hooks_go_to_the_stub_or_ask_where_to_go() {
             assert!(!objects.is_fast(&parameters), "no C recursion left");
             objects.thread[remaining] = low;
         }
-        objects.index_limit = i64::MAX as usize;
-        assert!(!objects.is_fast(&parameters), "stubs are off");
-        objects.index_limit = index;
+        objects.words[0] = 0;
+        assert!(!objects.is_fast(&parameters), "stubs are off, or there was a fork");
+        objects.words[0] = gate(parameters.index);
         objects.extras[0] = index;
         assert!(!objects.is_fast(&parameters), "the extras end before the slot");
         objects.extras[0] = 255;

@@ -1,0 +1,277 @@
+//! How often functions were called: the files of counts of a session, and whose counters they have.
+
+use crate::profile::Counting;
+use crate::registry::{Function, Registries};
+use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, NO_COUNTER, Token};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+/// How much of a file is read at once, in bytes.
+const PART: usize = 64 << 10;
+
+/// How often each function was called.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// The functions that were called, and how often.
+    pub calls: BTreeMap<Function, u64>,
+    /// How far the numbers can be trusted.
+    pub counting: Counting,
+    /// What is missing, in words.
+    pub notes: Vec<String>,
+}
+
+/// The counts of one process.
+struct Counted {
+    head: Head,
+    counters: Vec<u64>,
+}
+
+impl Counts {
+    /// Reads every file of counts in the session's directory. What cannot be read is noted.
+    pub fn load(session: &Path, registries: &Registries) -> Counts {
+        let mut counts = Counts::default();
+        let mut processes: HashMap<Token, Counted> = HashMap::new();
+        let entries = std::fs::read_dir(session).into_iter().flatten();
+        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == COUNTS_EXTENSION)) {
+            match read(path) {
+                Ok((token, counted)) => {
+                    processes.insert(token, counted);
+                }
+                Err(problem) => counts.notes.push(format!("no numbers of calls from {}: {problem}", path.display())),
+            }
+        }
+        let running = registries.running();
+        if processes.is_empty() && counts.notes.is_empty() && !running.iter().any(|one| one.has_stubs) {
+            return counts;
+        }
+        counts.add(&processes, registries);
+        let uncounted = running.iter().filter(|one| !processes.contains_key(&one.token));
+        let uncounted: Vec<u32> = uncounted.map(|one| one.pid).collect();
+        counts.notes.extend(those(&uncounted).map(|who| format!("calls in {who} were not counted")));
+        let whole = counts.notes.is_empty() && registries.unregistered() == 0 && registries.deep_stops() == 0;
+        counts.counting = if whole { Counting::Exact } else { Counting::Incomplete };
+        counts
+    }
+
+    fn add(&mut self, processes: &HashMap<Token, Counted>, registries: &Registries) {
+        let lost: Vec<u32> =
+            processes.values().map(|one| one.head).filter(|head| head.lost > 0).map(|head| head.pid).collect();
+        self.notes.extend(those(&lost).map(|who| format!("some calls in {who} were not counted: there was no room")));
+        let children =
+            processes.values().fold(0_u64, |sum, one| sum.saturating_add(one.head.uncounted_children.into()));
+        if children > 0 {
+            self.notes.push(format!("calls in {children} forked processes were not counted: they could make no file"));
+        }
+        let (mut without_counter, mut without_name) = (0_u64, 0_u64);
+        for (token, Counted { counters, .. }) in processes {
+            let counted = (0..).zip(counters).filter(|(_, calls)| **calls > 0);
+            for (counter, &calls) in counted {
+                let function = registries.counted(owner(processes, *token, counter), counter);
+                match function {
+                    Some(function) => {
+                        let sum = self.calls.entry(function.clone()).or_default();
+                        *sum = sum.saturating_add(calls);
+                    }
+                    None if counter == NO_COUNTER => without_counter = without_counter.saturating_add(calls),
+                    None => without_name = without_name.saturating_add(calls),
+                }
+            }
+        }
+        let missing = [("without a counter of their own", without_counter), ("whose names were lost", without_name)];
+        let missing = missing.into_iter().filter(|(_, calls)| *calls > 0);
+        self.notes.extend(missing.map(|(what, calls)| format!("calls of functions {what}: {calls}")));
+    }
+}
+
+/// Processes in words, if there are any.
+fn those(pids: &[u32]) -> Option<String> {
+    match pids {
+        [] => None,
+        [pid] => Some(format!("process {pid}")),
+        pids => Some(format!("{} processes", pids.len())),
+    }
+}
+
+/// The process whose registry says whose counter it is: the child of a fork has its parent's stubs, as that has from its own.
+fn owner(processes: &HashMap<Token, Counted>, token: Token, counter: u32) -> Token {
+    let mut owner = token;
+    // A damaged file could say that a process is its own ancestor.
+    for _ in 0..processes.len() {
+        let parent = processes.get(&owner).and_then(|process| process.head.parent);
+        match parent {
+            Some((parent, inherited)) if counter < inherited => owner = parent,
+            _ => break,
+        }
+    }
+    owner
+}
+
+fn read(path: &Path) -> Result<(Token, Counted), String> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Token>().ok());
+    let token = stem.ok_or("its name is not a token")?;
+    let said = |error: io::Error| error.to_string();
+    let mut file = File::open(path).map_err(said)?;
+    if !file.metadata().map_err(said)?.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(PART as u64).read_to_end(&mut bytes).map_err(said)?;
+    let head = Head::read(&bytes)?;
+    if head.token != token {
+        return Err(format!("it says that it is {}", head.token));
+    }
+    let mut counters = vec![0; head.counters as usize];
+    for lane in head.lanes() {
+        add_lane(&mut file, lane, &mut counters).map_err(said)?;
+    }
+    Ok((token, Counted { head, counters }))
+}
+
+/// Adds what a lane has counted. What is behind the end of the file was never written.
+fn add_lane(file: &mut File, lane: Range<u64>, counters: &mut [u64]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(lane.start))?;
+    let mut part = Vec::with_capacity(PART);
+    for counters in counters.chunks_mut(PART / size_of::<u64>()) {
+        part.clear();
+        file.take(size_of_val(counters) as u64).read_to_end(&mut part)?;
+        let (words, _) = part.as_chunks();
+        for (counter, word) in counters.iter_mut().zip(words) {
+            *counter = counter.saturating_add(u64::from_ne_bytes(*word));
+        }
+        if words.len() < counters.len() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::RegistryBytes;
+    use pronk_trampolines::wire::{COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, Status, lane_at};
+    use std::mem::offset_of;
+
+    const TOKEN: Token = Token(0xabc);
+    const CHILD: Token = Token(0xdef);
+
+    /// A file of counts with what each lane has in its counters, from the first on.
+    fn file(token: Token, parent: Option<(Token, u32)>, lanes: &[&[u64]]) -> Vec<u8> {
+        let counters = lanes.iter().map(|lane| lane.len()).max().unwrap_or(1);
+        let mut bytes = vec![0; lane_at(lanes.len()) as usize];
+        let mut set = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        set(offset_of!(CountsHeader, magic), &COUNTS_MAGIC);
+        set(offset_of!(CountsHeader, version), &COUNTS_VERSION.to_ne_bytes());
+        set(offset_of!(CountsHeader, lanes), &(lanes.len() as u32).to_ne_bytes());
+        set(offset_of!(CountsHeader, counters), &(counters as u32).to_ne_bytes());
+        set(offset_of!(CountsHeader, token), &token.0.to_ne_bytes());
+        set(offset_of!(CountsHeader, pid), &7_u32.to_ne_bytes());
+        if let Some((parent, inherited)) = parent {
+            set(offset_of!(CountsHeader, parent), &parent.0.to_ne_bytes());
+            set(offset_of!(CountsHeader, inherited), &inherited.to_ne_bytes());
+        }
+        for (lane, counters) in lanes.iter().enumerate() {
+            for (at, counter) in counters.iter().enumerate() {
+                set(lane_at(lane) as usize + 8 * at, &counter.to_ne_bytes());
+            }
+        }
+        bytes
+    }
+
+    fn write(session: &Path, token: Token, bytes: &[u8]) {
+        std::fs::write(session.join(format!("{token}.{COUNTS_EXTENSION}")), bytes).unwrap();
+    }
+
+    fn running(token: Token, pid: u32) -> RegistryBytes {
+        RegistryBytes::new(token, pid, Status::Running, 100)
+    }
+
+    fn load(session: &Path) -> Counts {
+        Counts::load(session, &Registries::load(session))
+    }
+
+    fn calls(counts: &Counts) -> Vec<(&str, bool, u64)> {
+        counts.calls.iter().map(|(function, calls)| (function.name.as_str(), function.resumes, *calls)).collect()
+    }
+
+    #[test]
+    fn lanes_and_processes_are_summed_up_by_function() {
+        let session = tempfile::tempdir().unwrap();
+        let parent = running(TOKEN, 7).counted("f", 1, false).counted("g", 2, true).counted("late", 3, false);
+        parent.write(session.path(), TOKEN);
+        running(CHILD, 8).counted("h", 3, false).write(session.path(), CHILD);
+        write(session.path(), TOKEN, &file(TOKEN, None, &[&[0, 10, 0, 5], &[0, 1, 2]]));
+        // The counter behind those that the child has from its parent is its own.
+        write(session.path(), CHILD, &file(CHILD, Some((TOKEN, 3)), &[&[0, 100, 0, 7]]));
+        let counts = load(session.path());
+        assert_eq!(calls(&counts), [("f", false, 111), ("g", true, 2), ("h", false, 7), ("late", false, 5)]);
+        assert_eq!((counts.counting, counts.notes.len()), (Counting::Exact, 0), "{:?}", counts.notes);
+    }
+
+    #[test]
+    fn nothing_is_counted_where_there_are_no_stubs() {
+        let session = tempfile::tempdir().unwrap();
+        running(TOKEN, 7).write(session.path(), TOKEN);
+        let counts = load(session.path());
+        assert_eq!((counts.counting, counts.calls.len(), counts.notes.len()), (Counting::Not, 0, 0));
+        running(TOKEN, 7).counted("f", 1, false).write(session.path(), TOKEN);
+        let counts = load(session.path());
+        assert_eq!((counts.counting, counts.calls.len()), (Counting::Incomplete, 0));
+        assert_eq!(counts.notes, ["calls in process 7 were not counted"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let session = tempfile::tempdir().unwrap();
+        running(TOKEN, 7).counted("f", 1, false).write(session.path(), TOKEN);
+        running(CHILD, 8).counted("f", 1, false).write(session.path(), CHILD);
+        let mut bytes = file(TOKEN, None, &[&[4, 10, 3]]);
+        let lost = offset_of!(CountsHeader, lost);
+        bytes[lost..lost + 4].copy_from_slice(&1_u32.to_ne_bytes());
+        let children = offset_of!(CountsHeader, uncounted_children);
+        bytes[children..children + 4].copy_from_slice(&2_u32.to_ne_bytes());
+        write(session.path(), TOKEN, &bytes);
+        write(session.path(), CHILD, b"PRONK");
+        let counts = load(session.path());
+        assert_eq!((counts.counting, calls(&counts).as_slice()), (Counting::Incomplete, &[("f", false, 10)][..]));
+        let notes = counts.notes.join("\n");
+        for expected in [
+            "0000000000000def.counts: it is shorter than its header",
+            "some calls in process 7 were not counted: there was no room",
+            "calls in 2 forked processes were not counted",
+            "calls of functions without a counter of their own: 4",
+            "calls of functions whose names were lost: 3",
+            "calls in process 8 were not counted",
+        ] {
+            assert!(notes.contains(expected), "{expected}: {notes}");
+        }
+    }
+
+    #[test]
+    fn damage_costs_counts_only() {
+        let session = tempfile::tempdir().unwrap();
+        running(TOKEN, 7).counted("f", 1, false).write(session.path(), TOKEN);
+        let whole = file(TOKEN, None, &[&[0, 10]]);
+        for length in (0..64).chain([whole.len() - 1]) {
+            write(session.path(), TOKEN, &whole[..length]);
+            load(session.path());
+        }
+        for at in 0..56 {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= flip;
+                write(session.path(), TOKEN, &damaged);
+                load(session.path());
+            }
+        }
+        // Two processes that say of each other that they were forked from it.
+        write(session.path(), TOKEN, &file(TOKEN, Some((CHILD, 2)), &[&[0, 10]]));
+        write(session.path(), CHILD, &file(CHILD, Some((TOKEN, 2)), &[&[0, 10]]));
+        load(session.path());
+    }
+}
