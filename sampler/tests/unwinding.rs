@@ -97,7 +97,9 @@ fn a_stack_that_is_too_long_is_truncated_and_says_so() {
         assert!((28..=33).contains(&frames), "{stack:?}");
     }
     assert_eq!(recording.losses.truncated, deep.len() as u64);
-    assert_eq!(recording.losses.gaps, 0);
+    // What was sampled as the program began may have one.
+    let others = recording.samples.len() - deep.len();
+    assert!(recording.losses.gaps <= others as u64, "{} in {others}", recording.losses.gaps);
 }
 
 #[test]
