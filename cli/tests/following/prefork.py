@@ -4,6 +4,10 @@ import os
 import socket
 import sys
 import time
+import warnings
+
+# CPython counts the agent's thread (docs/attaching.md, "Limits").
+warnings.simplefilter("ignore", DeprecationWarning)
 
 
 def serve(connection, number):
