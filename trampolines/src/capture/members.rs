@@ -8,7 +8,7 @@
 //! is exchanged as a whole, by that thread, or by the agent's when the thread is gone.
 
 use super::thread::SampledThread;
-use super::{SESSION, SIGNAL, begin_thread, end_thread, interpose, is_still, is_stopping, ring};
+use super::{Moving, SESSION, SIGNAL, begin_thread, end_thread, interpose, is_still, is_stopping, ring};
 use crate::sys::{self, KeepErrno, Refused};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -155,7 +155,8 @@ impl Members {
     /// Has all threads leave, and waits until they have. Returns how many did not: they hold back the signal.
     pub fn leave(mut self) -> u32 {
         let mut waited_ms = 0_u32;
-        while waited_ms < PATIENCE_MS && (self.joined().next().is_some() || !is_still()) {
+        // In this order: who was joining is done, and has joined, or does not any more.
+        while waited_ms < PATIENCE_MS && (!is_still() || self.joined().next().is_some()) {
             // One that has not yet got another signal of ours does not get this one.
             if waited_ms.is_multiple_of(50) {
                 self.look();
@@ -204,6 +205,8 @@ fn tell(tid: u32, message: Message) {
 /// In the signal handler: the calling thread, whose stack pointer was that, is told something.
 pub fn receive(message: Message, stack_pointer: usize) {
     let _errno = KeepErrno::new();
+    // Until the table says so, too.
+    let _moving = Moving::new();
     let own = SampledThread::of_this_thread();
     match message {
         Message::Join(place) => join(place, own, stack_pointer),
