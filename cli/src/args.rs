@@ -40,7 +40,7 @@ pub enum Verb {
     /// Print what each thread and each task of a process that runs is doing now, also if it hangs
     Dump(DumpArguments),
     /// Measure on your own program what profilers cost: run a command again and again, plain and under each of them
-    #[command(override_usage = "pronk overhead [OPTIONS] -- COMMAND [ARG]...", after_help = overhead::HELP)]
+    #[command(override_usage = "pronk overhead [OPTIONS] -- COMMAND [ARG]...", after_help = overhead::help())]
     Overhead(OverheadArguments),
     /// Say what this machine permits, and what to do about the rest
     Doctor,

@@ -2,17 +2,21 @@
 
 use super::sampling::frequency;
 use clap::Args;
+use pronk_overhead::profilers::ALL;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What else there is to say.
-pub const HELP: &str = "\
+pub fn help() -> String {
+    let names: Vec<&str> = ALL.iter().map(|profiler| profiler.name).collect();
+    let lines: Vec<String> = names.chunks(8).map(|line| line.join(", ")).collect();
+    format!("{HELP}\n\nProfilers (stubs are pronk's, with nothing sampled):\n  {}", lines.join(",\n  "))
+}
+
+const HELP: &str = "\
 The command is run many times: it must do the same work each time, and end. Its stdin is empty, and what
 it writes goes nowhere unless --show-output is given. A table goes to stdout. Ctrl-C ends the run that goes
-on, and prints what was measured so far; pressed again, it kills a program that does not want to end.
-
-Profilers: stubs (pronk's stubs, nothing sampled), pronk, pronk+stubs, pronk-perf, profiling.sampling, py-spy,
-austin, pyinstrument, perf, cProfile, profiling.tracing, sys.setprofile, sys.monitoring, yappi, viztracer.";
+on, and prints what was measured so far; pressed again, it kills a program that does not want to end.";
 
 /// `pronk overhead`
 #[derive(Args, Debug)]

@@ -53,8 +53,13 @@ impl Environment {
                 }
                 has_session = true;
             } else if let Some(value) = value_of(bytes, PRELOAD_ENV).filter(|_| !has_preload) {
-                self.push_preload(wanted.then_some(library), others(value, library))?;
                 has_preload = true;
+                if wanted || libraries(value).any(|one| one == library.to_bytes()) {
+                    let others = libraries(value).filter(|one| *one != library.to_bytes());
+                    self.push_preload(wanted.then_some(library), others)?;
+                } else {
+                    self.push(variable.as_ptr())?;
+                }
             } else {
                 self.push(variable.as_ptr())?;
             }
@@ -98,9 +103,9 @@ fn value_of<'a>(variable: &'a [u8], name: &str) -> Option<&'a [u8]> {
     variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
 }
 
-/// The libraries of a list, without one. What separates them is a colon or a space (ld.so(8)).
-fn others<'a>(list: &'a [u8], library: &'a CStr) -> impl Iterator<Item = &'a [u8]> {
-    list.split(|byte| matches!(byte, b':' | b' ')).filter(|one| !one.is_empty() && *one != library.to_bytes())
+/// The libraries of a list. What separates them is a colon or a space (ld.so(8)).
+fn libraries(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| matches!(byte, b':' | b' ')).filter(|one| !one.is_empty())
 }
 
 /// The texts of a list.
@@ -160,6 +165,10 @@ mod tests {
         assert_eq!(made(&given, false).unwrap(), ["LD_PRELOAD=/a.so", "A=1"]);
         let given = [c"LD_PRELOAD=/tmp/pronk-abc/libpronk.so", c"PRONK_SESSION=/tmp/pronk-new"];
         assert_eq!(made(&given, false).unwrap(), ["PRONK_SESSION=/tmp/pronk-new"]);
+        // What is none of ours stays as it is.
+        let given = [c"LD_PRELOAD=/a.so  /b.so", c"A=1"];
+        assert_eq!(made(&given, false).unwrap(), given.map(|text| text.to_str().unwrap()));
+        assert_eq!(made(&[c"LD_PRELOAD="], false).unwrap(), ["LD_PRELOAD="]);
     }
 
     #[test]

@@ -72,15 +72,14 @@ fn finish(arguments: &RecordArguments, by: Option<By>, recording: &Recording, se
     let profile = symbolize(recording, sampling::meta(&arguments.sampling, recording, session));
     let drawn = Drawn::new(arguments, profile);
     let view = drawn.view(by.clone());
-    let (files, more) = match arguments.split {
-        false => (drawn.write(&view, outputs), None),
-        true => (Vec::new(), Some(split(arguments, by, &drawn.profile, outputs))),
-    };
+    let files = if arguments.split { Vec::new() } else { drawn.write(&view, outputs) };
     if recording.exit.is_none() && arguments.sampling.pid.is_none() {
         say!("sampling has stopped, as --duration asked for; the command goes on");
     }
     say!("{}", summary::of(&drawn.profile, &view, &files));
-    more.into_iter().for_each(|line| say!("{line}"));
+    if arguments.split {
+        say!("{}", split(arguments, by, &drawn.profile, outputs));
+    }
 }
 
 /// Writes files for each process. Returns what there is of them, in words.
