@@ -2,15 +2,20 @@
 
 use crate::profile::Counting;
 use crate::registry::{Function, Registries};
+use pronk_sampler::open_regular;
 use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, NO_COUNTER, Token};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 /// How much of a file is read at once, in bytes.
 const PART: usize = 64 << 10;
+/// How much is read of all files of a session, in bytes: they are the targets', which can say that there is as much as they like.
+const MOST: u64 = 1 << 30;
+/// How many steps from processes to those that they were forked from are made, of all counters together.
+const MOST_STEPS: u64 = 1 << 28;
 
 /// How often each function was called.
 #[derive(Debug, Default)]
@@ -26,7 +31,8 @@ pub struct Counts {
 /// The counts of one process.
 struct Counted {
     head: Head,
-    counters: Vec<u64>,
+    /// Those that are not zero.
+    counters: BTreeMap<u32, u64>,
 }
 
 impl Counts {
@@ -37,8 +43,9 @@ impl Counts {
         let entries = std::fs::read_dir(session).into_iter().flatten();
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.sort();
+        let mut left = MOST;
         for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == COUNTS_EXTENSION)) {
-            match read(path) {
+            match read(path, &mut left) {
                 Ok((token, counted)) => {
                     processes.insert(token, counted);
                 }
@@ -68,10 +75,10 @@ impl Counts {
             self.notes.push(format!("calls in {children} forked processes were not counted: they could make no file"));
         }
         let (mut without_counter, mut without_name) = (0_u64, 0_u64);
+        let mut steps = MOST_STEPS;
         for (token, Counted { counters, .. }) in processes {
-            let counted = (0..).zip(counters).filter(|(_, calls)| **calls > 0);
-            for (counter, &calls) in counted {
-                let function = registries.counted(owner(processes, *token, counter), counter);
+            for (&counter, &calls) in counters {
+                let function = registries.counted(owner(processes, *token, counter, &mut steps), counter);
                 match function {
                     Some(function) => {
                         let sum = self.calls.entry(function.clone()).or_default();
@@ -98,10 +105,12 @@ fn those(pids: &[u32]) -> Option<String> {
 }
 
 /// The process whose registry says whose counter it is: the child of a fork has its parent's stubs, as that has from its own.
-fn owner(processes: &HashMap<Token, Counted>, token: Token, counter: u32) -> Token {
+fn owner(processes: &HashMap<Token, Counted>, token: Token, counter: u32, steps: &mut u64) -> Token {
     let mut owner = token;
-    // A damaged file could say that a process is its own ancestor.
+    // A damaged file could say that a process is its own ancestor, or that very many are.
     for _ in 0..processes.len() {
+        let Some(left) = steps.checked_sub(1) else { break };
+        *steps = left;
         let parent = processes.get(&owner).and_then(|process| process.head.parent);
         match parent {
             Some((parent, inherited)) if counter < inherited => owner = parent,
@@ -111,21 +120,21 @@ fn owner(processes: &HashMap<Token, Counted>, token: Token, counter: u32) -> Tok
     owner
 }
 
-fn read(path: &Path) -> Result<(Token, Counted), String> {
+/// Reads a file, unless there is more in it than is left to read.
+fn read(path: &Path, left: &mut u64) -> Result<(Token, Counted), String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Token>().ok());
     let token = stem.ok_or("its name is not a token")?;
     let said = |error: io::Error| error.to_string();
-    let mut file = File::open(path).map_err(said)?;
-    if !file.metadata().map_err(said)?.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
+    let (mut file, _) = open_regular(path).map_err(said)?;
     let mut bytes = Vec::new();
     file.by_ref().take(PART as u64).read_to_end(&mut bytes).map_err(said)?;
     let head = Head::read(&bytes)?;
     if head.token != token {
         return Err(format!("it says that it is {}", head.token));
     }
-    let mut counters = vec![0; head.counters as usize];
+    let size: u64 = head.lanes().map(|lane| lane.end - lane.start).sum();
+    *left = left.checked_sub(size).ok_or("there is too much in all of them together")?;
+    let mut counters = BTreeMap::new();
     for lane in head.lanes() {
         add_lane(&mut file, lane, &mut counters).map_err(said)?;
     }
@@ -133,18 +142,19 @@ fn read(path: &Path) -> Result<(Token, Counted), String> {
 }
 
 /// Adds what a lane has counted. What is behind the end of the file was never written.
-fn add_lane(file: &mut File, lane: Range<u64>, counters: &mut [u64]) -> io::Result<()> {
+fn add_lane(file: &mut File, lane: Range<u64>, counters: &mut BTreeMap<u32, u64>) -> io::Result<()> {
     file.seek(SeekFrom::Start(lane.start))?;
-    let mut part = Vec::with_capacity(PART);
-    for counters in counters.chunks_mut(PART / size_of::<u64>()) {
-        part.clear();
-        file.take(size_of_val(counters) as u64).read_to_end(&mut part)?;
-        let (words, _) = part.as_chunks();
-        for (counter, word) in counters.iter_mut().zip(words) {
-            *counter = counter.saturating_add(u64::from_ne_bytes(*word));
-        }
-        if words.len() < counters.len() {
-            break;
+    let mut lane = BufReader::with_capacity(PART, file).take(lane.end - lane.start);
+    let mut word = [0; size_of::<u64>()];
+    for counter in 0.. {
+        match lane.read_exact(&mut word) {
+            Ok(()) if word == [0; size_of::<u64>()] => {}
+            Ok(()) => {
+                let sum = counters.entry(counter).or_default();
+                *sum = sum.saturating_add(u64::from_ne_bytes(word));
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -153,35 +163,12 @@ fn add_lane(file: &mut File, lane: Range<u64>, counters: &mut [u64]) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::RegistryBytes;
-    use pronk_trampolines::wire::{COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, Status, lane_at};
+    use crate::testing::{RegistryBytes, counts_bytes as file};
+    use pronk_trampolines::wire::{CountsHeader, Status};
     use std::mem::offset_of;
 
     const TOKEN: Token = Token(0xabc);
     const CHILD: Token = Token(0xdef);
-
-    /// A file of counts with what each lane has in its counters, from the first on.
-    fn file(token: Token, parent: Option<(Token, u32)>, lanes: &[&[u64]]) -> Vec<u8> {
-        let counters = lanes.iter().map(|lane| lane.len()).max().unwrap_or(1);
-        let mut bytes = vec![0; lane_at(lanes.len()) as usize];
-        let mut set = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
-        set(offset_of!(CountsHeader, magic), &COUNTS_MAGIC);
-        set(offset_of!(CountsHeader, version), &COUNTS_VERSION.to_ne_bytes());
-        set(offset_of!(CountsHeader, lanes), &(lanes.len() as u32).to_ne_bytes());
-        set(offset_of!(CountsHeader, counters), &(counters as u32).to_ne_bytes());
-        set(offset_of!(CountsHeader, token), &token.0.to_ne_bytes());
-        set(offset_of!(CountsHeader, pid), &7_u32.to_ne_bytes());
-        if let Some((parent, inherited)) = parent {
-            set(offset_of!(CountsHeader, parent), &parent.0.to_ne_bytes());
-            set(offset_of!(CountsHeader, inherited), &inherited.to_ne_bytes());
-        }
-        for (lane, counters) in lanes.iter().enumerate() {
-            for (at, counter) in counters.iter().enumerate() {
-                set(lane_at(lane) as usize + 8 * at, &counter.to_ne_bytes());
-            }
-        }
-        bytes
-    }
 
     fn write(session: &Path, token: Token, bytes: &[u8]) {
         std::fs::write(session.join(format!("{token}.{COUNTS_EXTENSION}")), bytes).unwrap();
@@ -250,6 +237,21 @@ mod tests {
         ] {
             assert!(notes.contains(expected), "{expected}: {notes}");
         }
+    }
+
+    #[test]
+    fn what_is_no_file_or_has_no_end_is_not_read() {
+        let session = tempfile::tempdir().unwrap();
+        let fifo = session.path().join(format!("{TOKEN}.{COUNTS_EXTENSION}"));
+        crate::testing::run("mkfifo", &[fifo.to_str().unwrap()], session.path());
+        let mut bytes = file(CHILD, None, &[&[0, 10]]);
+        let mut set = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        set(offset_of!(CountsHeader, lanes), pronk_trampolines::wire::MOST_LANES as u32);
+        set(offset_of!(CountsHeader, counters), pronk_trampolines::wire::COUNTERS);
+        write(session.path(), CHILD, &bytes);
+        let notes = load(session.path()).notes.join("\n");
+        assert!(notes.contains("0000000000000abc.counts: it is not a regular file"), "{notes}");
+        assert!(notes.contains("0000000000000def.counts: there is too much in all of them together"), "{notes}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::profile::{self, Calls, Category, Context, ContextId, FunctionId, Profile, Sample, StackId, Task};
 use crate::tables::{FunctionText, Tables};
+use pronk_trampolines::wire::{COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, lane_at};
 use pronk_trampolines::wire::{FunctionRecord, Header, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION};
 use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
@@ -84,6 +85,29 @@ impl RegistryBytes {
         std::fs::write(&path, &self.0).unwrap();
         path
     }
+}
+
+/// A file of counts with what each lane has in its counters, from the first on.
+pub fn counts_bytes(token: Token, parent: Option<(Token, u32)>, lanes: &[&[u64]]) -> Vec<u8> {
+    let counters = lanes.iter().map(|lane| lane.len()).max().unwrap_or(1);
+    let mut bytes = vec![0; lane_at(lanes.len()) as usize];
+    let mut set = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    set(offset_of!(CountsHeader, magic), &COUNTS_MAGIC);
+    set(offset_of!(CountsHeader, version), &COUNTS_VERSION.to_ne_bytes());
+    set(offset_of!(CountsHeader, lanes), &(lanes.len() as u32).to_ne_bytes());
+    set(offset_of!(CountsHeader, counters), &(counters as u32).to_ne_bytes());
+    set(offset_of!(CountsHeader, token), &token.0.to_ne_bytes());
+    set(offset_of!(CountsHeader, pid), &7_u32.to_ne_bytes());
+    if let Some((parent, inherited)) = parent {
+        set(offset_of!(CountsHeader, parent), &parent.0.to_ne_bytes());
+        set(offset_of!(CountsHeader, inherited), &inherited.to_ne_bytes());
+    }
+    for (lane, counters) in lanes.iter().enumerate() {
+        for (at, counter) in counters.iter().enumerate() {
+            set(lane_at(lane) as usize + 8 * at, &counter.to_ne_bytes());
+        }
+    }
+    bytes
 }
 
 /// A small profile. Its stacks, the root first:

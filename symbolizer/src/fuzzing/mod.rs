@@ -2,6 +2,7 @@
 //!
 //! Each returns how much it has understood, so that a seed that no longer leads anywhere is noticed.
 
+use crate::counts::Counts;
 use crate::file;
 use crate::lines;
 use crate::merge::symbolize_with;
@@ -10,7 +11,7 @@ use crate::profile::{Meta, NativeFrames, Profile};
 use crate::registry::Registries;
 use crate::view::{By, View, ViewOptions, label_keys};
 use pronk_sampler::recording::{Address, MappedFile, PythonCode, Recording};
-use pronk_trampolines::wire::{LineTableFormat, Reader, Record};
+use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, LineTableFormat, REGISTRY_EXTENSION, Reader, Record};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -33,6 +34,20 @@ pub fn registry(data: &[u8]) -> usize {
     let stubs = reader.records().map(|Record::Function { stub, .. }| stub);
     let _ = (registries.unregistered(), registries.deep_stops(), registries.refused_elsewhere(&[]));
     stubs.filter(|stub| registries.function(token, Address(*stub)).is_some()).count()
+}
+
+/// A file of counts, behind the registry that names its functions, and two bytes with the size of that: how many functions were
+/// called.
+pub fn counts(data: &[u8]) -> usize {
+    let Some((size, data)) = data.split_first_chunk() else { return 0 };
+    let Some((registry, counts)) = data.split_at_checked(u16::from_le_bytes(*size).into()) else { return 0 };
+    let (Ok(head), Ok(session)) = (Head::read(counts), tempfile::tempdir()) else { return 0 };
+    // What cannot be written is not read.
+    let _ = fs::write(session.path().join(format!("{}.{COUNTS_EXTENSION}", head.token)), counts);
+    if let Ok(reader) = Reader::new(registry) {
+        let _ = fs::write(session.path().join(format!("{}.{REGISTRY_EXTENSION}", reader.token())), registry);
+    }
+    Counts::load(session.path(), &Registries::load(session.path())).calls.len()
 }
 
 /// A line table, behind two bytes: its format, and the line that it begins on. How many instructions have lines.

@@ -1,8 +1,8 @@
 //! Seeds, which `PRONK_BLESS=1` writes into the corpus, and the whole corpus read once.
 
-use crate::testing::{RegistryBytes, profile, run};
+use crate::testing::{RegistryBytes, counts_bytes, profile, run};
 use pronk_bench::corpus::{keep, replay};
-use pronk_trampolines::wire::{Status, Token};
+use pronk_trampolines::wire::{Status, Token, lane_at};
 
 #[test]
 fn registries() {
@@ -13,6 +13,20 @@ fn registries() {
     keep("registry", "functions", &registry.0);
     let understood = replay("registry", super::registry);
     assert!(understood >= 2, "{understood}");
+}
+
+#[test]
+fn counts() {
+    let token = Token(0xdead_beef);
+    let registry = RegistryBytes::new(token, 7, Status::Running, 100).counted("f", 1, false).counted("g", 2, true);
+    let size = u16::try_from(registry.0.len()).unwrap().to_le_bytes();
+    for (name, parent) in [("process", None), ("child", Some((token, 1)))] {
+        let counts = counts_bytes(token, parent, &[&[0, 10, u64::MAX]]);
+        // A second lane would be megabytes behind.
+        keep("counts", name, &[&size[..], &registry.0, &counts[..lane_at(0) as usize + 24]].concat());
+    }
+    let understood = replay("counts", super::counts);
+    assert!(understood >= 4, "{understood}");
 }
 
 #[test]
