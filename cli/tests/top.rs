@@ -154,7 +154,9 @@ fn a_frozen_view_stands_still_and_what_was_seen_is_saved() {
     terminal.press(&["?"]);
     terminal.wait_for("any key leads back");
     terminal.press(&["x"]);
-    let frozen = terminal.wait_for("q quit");
+    let frozen = terminal.wait("the whole view", |screen| {
+        screen.trim_end().ends_with("? help") && !screen.contains("any key leads back")
+    });
     let before = top.progress();
     until("two more seconds of work", || (top.progress() > before + 2.0).then_some(()));
     assert_eq!(terminal.screen(), frozen);
