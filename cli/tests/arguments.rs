@@ -46,16 +46,30 @@ fn an_unknown_extension_names_the_known_ones() {
 }
 
 #[test]
-fn what_comes_later_says_that_it_is_not_there() {
+fn a_budget_is_for_windows() {
     let place = Place::new();
-    assert!(refused(&place, &["--stubs", "windowed"]).contains("--stubs windowed is not there yet"));
+    for budget in ["0", "-1", "nan", "101", "much"] {
+        let said = refused(&place, &[&format!("--budget={budget}")]);
+        assert!(said.contains("a number of percent, from 0.01 to 100"), "{said}");
+    }
+    for stubs in ["full", "off"] {
+        let said = refused(&place, &["--budget", "2", "--stubs", stubs]);
+        assert!(said.contains("--budget is for stubs that are on in windows"), "{said}");
+    }
     assert!(refused(&place, &["--engine", "guess"]).contains("possible values: auto, perf, signal"));
 }
 
 #[test]
 fn what_perf_cannot_do_says_which_engine_can() {
     let place = Place::new();
-    for asked in [&["--mode", "wall"][..], &["--mode", "gil"], &["--stubs", "off"], &["--lines"], &["--await-chains"]] {
+    for asked in [
+        &["--mode", "wall"][..],
+        &["--mode", "gil"],
+        &["--stubs", "off"],
+        &["--lines"],
+        &["--await-chains"],
+        &["--budget", "2"],
+    ] {
         let said = refused(&place, &[&["--engine", "perf"], asked].concat());
         assert!(said.contains("--engine signal"), "{asked:?}: {said}");
     }

@@ -152,8 +152,17 @@ pub enum Error {
     /// A process that runs was to be profiled by the perf engine.
     #[error("--engine perf does not attach to a process that runs: use --engine signal, or start it under pronk")]
     PerfAttach,
+    /// Stubs were to be on in windows with the perf engine.
+    #[error(
+        "--engine perf has its Python names from stubs, which are always on: --stubs windowed and --budget need --engine \
+         signal"
+    )]
+    WindowsOfPerf,
     /// A process that runs was to have stubs.
-    #[error("--stubs full does not go with --pid: samples of a process that runs are taken without stubs")]
+    #[error(
+        "--stubs full, --stubs windowed and --budget do not go with --pid: samples of a process that runs are taken without \
+         stubs"
+    )]
     StubsOfProcess,
     /// There is no such process.
     #[error("there is no process {0}, or it has ended: check the number with `ps`")]

@@ -202,7 +202,14 @@ mod tests {
         };
         let thread = processes.thread(1, 1, MonotonicNs(1));
         let stack = stacks.push(None, frame(1));
-        let sample = |stack| Sample { thread, time: MonotonicNs(1), stack: Some(stack), context: None, weight: 1 };
+        let sample = |stack| Sample {
+            thread,
+            time: MonotonicNs(1),
+            stack: Some(stack),
+            context: None,
+            weight: 1,
+            in_window: false,
+        };
         samples.push(sample(stack));
         answer(&mut processes, &stacks, &mut samples);
         assert!(tap.growth().is_none(), "nobody had asked");

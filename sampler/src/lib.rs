@@ -14,7 +14,7 @@
 //!     mode: Mode::Cpu,
 //!     kernel: false,
 //!     await_chains: false,
-//!     stubs: None,
+//!     stubs: Default::default(),
 //!     label_variables: Vec::new(),
 //!     label_arguments: Vec::new(),
 //!     label_spans: false,
@@ -69,4 +69,4 @@ pub use launch::{Streams, with_stubs_only};
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
 pub use sections::section_contents;
-pub use session::{EngineChoice, Request, Session, Watched};
+pub use session::{EngineChoice, Request, Session, Stubs, Watched};

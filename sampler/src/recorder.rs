@@ -210,7 +210,7 @@ impl Recorder {
         for frame in kernel_frames(&sample.kernel) {
             stack = Some(self.stacks.push(stack, frame));
         }
-        self.samples.push(Sample { thread, time, stack, context, weight: 1 });
+        self.samples.push(Sample { thread, time, stack, context, weight: 1, in_window: false });
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Recording {
     pub exit: Option<std::process::ExitStatus>,
     /// The session's directory, which holds the registries. It is there as long as the session is.
     pub session: PathBuf,
+    /// The directory in which processes have counted their calls; there as long as the session is.
+    pub counts: PathBuf,
 }
 
 impl Recording {
@@ -372,6 +374,8 @@ pub struct Sample {
     /// How many samples it counts as: the periods up to its time that it stands for. With one of the same thread and time,
     /// the earlier one stands for the earlier periods.
     pub weight: u32,
+    /// Whether stubs were on, in a window, until it was taken.
+    pub in_window: bool,
 }
 
 /// How long the signal handler ran for a sample, in nanoseconds.

@@ -38,8 +38,8 @@ pub struct Request {
     pub kernel: bool,
     /// Whether samples have the frames that await their task. The perf engine has none.
     pub await_chains: bool,
-    /// Whether each function of an interpreter runs through a stub; `None` is as the engine needs it.
-    pub stubs: Option<bool>,
+    /// When each function of an interpreter runs through a stub.
+    pub stubs: Stubs,
     /// The context variables whose values are labels of samples; needs the signal engine.
     pub label_variables: Vec<LabelVariable>,
     /// The arguments of functions whose values are labels of samples; needs the signal engine.
@@ -50,6 +50,23 @@ pub struct Request {
     pub children: bool,
     /// Where the command reads and writes.
     pub streams: Streams,
+}
+
+/// When functions run through stubs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stubs {
+    /// As the engine needs it: always with the perf engine; with the signal engine on CPython 3.9 and 3.10 only.
+    #[default]
+    Auto,
+    /// Always.
+    Full,
+    /// In windows, so that they cost no more than so many millionths of the program's CPU time; needs the signal engine.
+    Windowed {
+        /// How many.
+        budget_ppm: u32,
+    },
+    /// Never.
+    Off,
 }
 
 /// How to take samples.
@@ -117,10 +134,10 @@ impl Session {
         if request.engine == EngineChoice::Perf {
             return Err(Error::PerfAttach);
         }
-        if request.stubs == Some(true) {
+        if !matches!(request.stubs, Stubs::Auto | Stubs::Off) {
             return Err(Error::StubsOfProcess);
         }
-        request.stubs = Some(false);
+        request.stubs = Stubs::Off;
         let plan = Plan::of(&request, &directory)?;
         let signals = Signals::catch()?;
         let prepared = Prepared::new(pid, &directory)?;
@@ -204,9 +221,9 @@ impl Session {
         self.plan.to_string()
     }
 
-    /// Whether functions run through stubs.
-    pub fn stubs(&self) -> bool {
-        self.plan.stubs()
+    /// What was asked for; of a process that runs, what is done of that.
+    pub fn request(&self) -> &Request {
+        &self.request
     }
 
     /// The session's directory, where the agents write.
@@ -269,6 +286,7 @@ impl Session {
             notes: Vec::new(),
             exit,
             session: self.directory.path().to_owned(),
+            counts: self.plan.memory().unwrap_or(self.directory.path()).to_owned(),
         };
         if let Some(Found { event, kernel, cpu_time, recorded }) = found {
             recording.event = event;

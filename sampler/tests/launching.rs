@@ -3,7 +3,7 @@
 mod common;
 
 use common::{alone, compile, record, request, start, until};
-use pronk_sampler::{Error, Request, Session, SessionDirectory};
+use pronk_sampler::{Error, Request, Session, SessionDirectory, Stubs};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -117,7 +117,7 @@ fn the_agent_is_loaded_first_and_told_of_the_session() {
     let file = place.path().join("out");
     let script =
         format!("(echo $LD_PRELOAD; echo $PRONK_SESSION; grep -c libpronk.so /proc/self/maps) > {}", file.display());
-    let mut session = Session::start(Request { stubs: Some(true), ..request(sh(&script)) }, directory).unwrap();
+    let mut session = Session::start(Request { stubs: Stubs::Full, ..request(sh(&script)) }, directory).unwrap();
     let recording = session.record().unwrap();
     assert_eq!(recording.session, path);
     let written = std::fs::read_to_string(file).unwrap();

@@ -1,9 +1,13 @@
 //! How often functions were called: the files of counts of a session, and whose counters they have.
 
-use crate::profile::Counting;
+mod estimate;
+
+use crate::profile::{Counting, StubUse};
 use crate::registry::{Function, Registries};
+pub use estimate::Called;
+use estimate::Windows;
 use pronk_sampler::open_regular;
-use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, NO_COUNTER, Token};
+use pronk_trampolines::wire::{COUNTS_EXTENSION, HEAD_COUNTERS, Head, KINDS, LaneHead, Token};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -21,9 +25,11 @@ const MOST_STEPS: u64 = 1 << 28;
 #[derive(Debug, Default)]
 pub struct Counts {
     /// The functions that were called, and how often.
-    pub calls: BTreeMap<Function, u64>,
+    pub calls: BTreeMap<Function, Called>,
     /// How far the numbers can be trusted.
     pub counting: Counting,
+    /// What stubs have done.
+    pub stubs: StubUse,
     /// What is missing, in words.
     pub notes: Vec<String>,
 }
@@ -31,8 +37,8 @@ pub struct Counts {
 /// The counts of one process.
 struct Counted {
     head: Head,
-    /// Those that are not zero.
-    counters: BTreeMap<u32, u64>,
+    /// Of each interpreter.
+    interpreters: Vec<Lanes>,
 }
 
 impl Counts {
@@ -61,7 +67,11 @@ impl Counts {
         let uncounted: Vec<u32> = uncounted.map(|one| one.pid).collect();
         counts.notes.extend(those(&uncounted).map(|who| format!("calls in {who} were not counted")));
         let whole = counts.notes.is_empty() && registries.unregistered() == 0 && registries.deep_stops() == 0;
-        counts.counting = if whole { Counting::Exact } else { Counting::Incomplete };
+        counts.counting = match processes.values().any(Counted::is_windowed) {
+            _ if !whole => Counting::Incomplete,
+            true => Counting::Estimated,
+            false => Counting::Exact,
+        };
         counts
     }
 
@@ -76,22 +86,45 @@ impl Counts {
         }
         let (mut without_counter, mut without_name) = (0_u64, 0_u64);
         let mut steps = MOST_STEPS;
-        for (token, Counted { counters, .. }) in processes {
-            for (&counter, &calls) in counters {
-                let function = registries.counted(owner(processes, *token, counter, &mut steps), counter);
-                match function {
-                    Some(function) => {
-                        let sum = self.calls.entry(function.clone()).or_default();
-                        *sum = sum.saturating_add(calls);
-                    }
-                    None if counter == NO_COUNTER => without_counter = without_counter.saturating_add(calls),
-                    None => without_name = without_name.saturating_add(calls),
+        for (token, counted) in processes {
+            let windowed = counted.is_windowed();
+            for lanes in &counted.interpreters {
+                self.stubs.add(&lanes.heads, &counted.head.costs_ps);
+                without_counter = without_counter.saturating_add(lanes.unnamed());
+                let windows = windowed.then(|| Windows::of(&lanes.heads, &counted.head.costs_ps));
+                for (&counter, by_group) in &lanes.counters {
+                    let owner = owner(processes, *token, counter, &mut steps);
+                    let Some(function) = registries.counted(owner, counter) else {
+                        without_name = by_group.iter().fold(without_name, |sum, calls| sum.saturating_add(*calls));
+                        continue;
+                    };
+                    let called = self.calls.entry(function.clone()).or_default();
+                    called.add(by_group, windows.as_ref());
+                    called.cost_ps = called.cost_ps.max(counted.head.costs_ps[function.kind as usize]);
                 }
             }
         }
         let missing = [("without a counter of their own", without_counter), ("whose names were lost", without_name)];
         let missing = missing.into_iter().filter(|(_, calls)| *calls > 0);
         self.notes.extend(missing.map(|(what, calls)| format!("calls of functions {what}: {calls}")));
+    }
+}
+
+impl Counted {
+    /// Whether stubs were on in windows only.
+    fn is_windowed(&self) -> bool {
+        self.head.groups > 1
+    }
+}
+
+impl StubUse {
+    fn add(&mut self, heads: &[LaneHead], costs_ps: &[u32; KINDS]) {
+        for head in heads {
+            self.windows = self.windows.saturating_add(head.windows);
+            self.on_ns = self.on_ns.saturating_add(head.on_ns);
+            self.off_ns = self.off_ns.saturating_add(head.off_ns).saturating_add(head.before_ns);
+            self.cost_ns = self.cost_ns.saturating_add(head.cost_ps(costs_ps) / 1000);
+        }
     }
 }
 
@@ -134,30 +167,52 @@ fn read(path: &Path, left: &mut u64) -> Result<(Token, Counted), String> {
     }
     let size: u64 = head.lanes().map(|lane| lane.end - lane.start).sum();
     *left = left.checked_sub(size).ok_or("there is too much in all of them together")?;
-    let mut counters = BTreeMap::new();
-    for lane in head.lanes() {
-        add_lane(&mut file, lane, &mut counters).map_err(said)?;
-    }
-    Ok((token, Counted { head, counters }))
+    let lanes: Vec<Range<u64>> = head.lanes().collect();
+    let interpreters = lanes.chunks(head.groups as usize).map(|lanes| Lanes::read(&mut file, lanes));
+    let interpreters = interpreters.collect::<io::Result<_>>().map_err(said)?;
+    Ok((token, Counted { head, interpreters }))
 }
 
-/// Adds what a lane has counted. What is behind the end of the file was never written.
-fn add_lane(file: &mut File, lane: Range<u64>, counters: &mut BTreeMap<u32, u64>) -> io::Result<()> {
-    file.seek(SeekFrom::Start(lane.start))?;
-    let mut lane = BufReader::with_capacity(PART, file).take(lane.end - lane.start);
-    let mut word = [0; size_of::<u64>()];
-    for counter in 0.. {
-        match lane.read_exact(&mut word) {
-            Ok(()) if word == [0; size_of::<u64>()] => {}
-            Ok(()) => {
-                let sum = counters.entry(counter).or_default();
-                *sum = sum.saturating_add(u64::from_ne_bytes(word));
+/// The lanes of one interpreter, one for each group.
+struct Lanes {
+    heads: Vec<LaneHead>,
+    /// Those counters that are not zero everywhere, by group.
+    counters: BTreeMap<u32, Vec<u64>>,
+}
+
+impl Lanes {
+    /// Reads the lanes of an interpreter. What is behind the end of the file was never written.
+    fn read(file: &mut File, lanes: &[Range<u64>]) -> io::Result<Lanes> {
+        let mut found = Lanes { heads: vec![LaneHead::default(); lanes.len()], counters: BTreeMap::new() };
+        for (group, lane) in lanes.iter().enumerate() {
+            file.seek(SeekFrom::Start(lane.start))?;
+            let mut lane = BufReader::with_capacity(PART, &mut *file).take(lane.end - lane.start);
+            let mut head = [0; size_of::<LaneHead>()];
+            match lane.read_exact(&mut head) {
+                Ok(()) => found.heads[group] = LaneHead::read(&head).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(error),
+            let mut word = [0; size_of::<u64>()];
+            for counter in HEAD_COUNTERS.. {
+                match lane.read_exact(&mut word) {
+                    Ok(()) if word == [0; size_of::<u64>()] => {}
+                    Ok(()) => {
+                        let by_group = found.counters.entry(counter).or_insert_with(|| vec![0; lanes.len()]);
+                        by_group[group] = u64::from_ne_bytes(word);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                    Err(error) => return Err(error),
+                }
+            }
         }
+        Ok(found)
     }
-    Ok(())
+
+    /// How often stubs were entered that have no counter.
+    fn unnamed(&self) -> u64 {
+        self.heads.iter().fold(0, |sum, head| sum.saturating_add(head.unnamed))
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +238,11 @@ mod tests {
     }
 
     fn calls(counts: &Counts) -> Vec<(&str, bool, u64)> {
-        counts.calls.iter().map(|(function, calls)| (function.name.as_str(), function.resumes, *calls)).collect()
+        counts
+            .calls
+            .iter()
+            .map(|(function, calls)| (function.name.as_str(), function.kind.resumes(), calls.count()))
+            .collect()
     }
 
     #[test]
@@ -263,7 +322,7 @@ mod tests {
             write(session.path(), TOKEN, &whole[..length]);
             load(session.path());
         }
-        for at in 0..56 {
+        for at in 0..72 {
             for flip in [0x01, 0x80, 0xff] {
                 let mut damaged = whole.clone();
                 damaged[at] ^= flip;

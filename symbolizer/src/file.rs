@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 const MAGIC: [u8; 8] = *b"\x89pronk\r\n";
 
 /// The version of the format that this crate writes and reads. It goes up whenever [`Profile`] changes.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 const HEADER_SIZE: usize = 32;
 
@@ -211,7 +211,7 @@ mod tests {
     fn errors_say_what_a_person_needs() {
         let mut newer = bytes(&profile());
         newer[8] = 9;
-        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 6";
+        let expected = "it was made by a newer pronk: its format has version 9, and this pronk reads up to version 7";
         assert_eq!(read(&newer).unwrap_err().to_string(), expected);
         let mut older = bytes(&profile());
         older[8] = 1;

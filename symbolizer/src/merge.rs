@@ -61,10 +61,11 @@ pub(crate) fn put_together(
             stack: sample.stack.and_then(|stack| stacks.get(stack.index()).copied()),
             context: sample.context.and_then(known_context),
             weight: sample.weight,
+            in_window: sample.in_window,
         })
         .collect();
     samples.sort_by_key(|sample| sample.time_ns);
-    let counts = Counts::load(&recording.session, registries);
+    let counts = Counts::load(&recording.counts, registries);
     let calls = calls(&counts, &mut tables);
     let quality = quality(recording, registries, names, &counts);
     let (strings, functions, frames, stacks) = tables.finish();
@@ -74,7 +75,7 @@ pub(crate) fn put_together(
 /// The functions that were called, by their rows. What differs in nothing that is shown is one.
 fn calls(counts: &Counts, tables: &mut Tables) -> Vec<profile::Calls> {
     let mut calls: BTreeMap<profile::FunctionId, profile::Calls> = BTreeMap::new();
-    for (function, &count) in &counts.calls {
+    for (function, called) in &counts.calls {
         let text = FunctionText {
             name: &function.name,
             file: function.file.as_deref(),
@@ -83,9 +84,16 @@ fn calls(counts: &Counts, tables: &mut Tables) -> Vec<profile::Calls> {
             category: profile::Category::Python,
         };
         let id = tables.function(text);
-        let one = calls.entry(id).or_insert(profile::Calls { function: id, count: 0, resumes: false, at_least: false });
-        one.count = one.count.saturating_add(count);
-        one.resumes |= function.resumes;
+        let nothing =
+            profile::Calls { function: id, count: 0, error: None, cost_ps: 0, resumes: false, at_least: false };
+        let one = calls.entry(id).or_insert(nothing);
+        one.count = one.count.saturating_add(called.count());
+        one.error = match (one.error, called.error()) {
+            (Some(error), Some(more)) => Some(error.saturating_add(more)),
+            (error, more) => error.or(more),
+        };
+        one.cost_ps = one.cost_ps.max(called.cost_ps);
+        one.resumes |= function.kind.resumes();
         one.at_least |= function.led_round;
     }
     calls.into_values().collect()
@@ -172,6 +180,7 @@ fn quality(recording: &Recording, registries: &Registries, names: &Names, counts
         unregistered_functions: registries.unregistered(),
         deep_stops: registries.deep_stops(),
         counting: counts.counting,
+        stubs: counts.stubs,
         kernel_excluded: losses.kernel_excluded,
         notes,
     }

@@ -3,7 +3,9 @@
 use crate::profile::PythonSupport;
 use pronk_sampler::open_regular;
 use pronk_sampler::recording::{Address, Process};
-use pronk_trampolines::wire::{Header, NO_COUNTER, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token};
+use pronk_trampolines::wire::{
+    FunctionKind, Header, NO_COUNTER, REGISTRY_EXTENSION, Reader, Record, Records, Status, Token,
+};
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::{offset_of, size_of};
@@ -21,8 +23,8 @@ pub struct Function {
     pub file: Option<String>,
     /// The line on which it begins, if it is known.
     pub first_line: Option<u32>,
-    /// Whether it is a generator or a coroutine, which is entered each time that it goes on.
-    pub resumes: bool,
+    /// What kind of function it is.
+    pub kind: FunctionKind,
     /// Whether CPython runs some of its calls without asking for a hook.
     pub led_round: bool,
 }
@@ -230,7 +232,7 @@ fn add_functions(records: &mut Records<'_>, hexversion: u32, functions: &mut Fun
             name: full_name(&String::from_utf8_lossy(function.module), &String::from_utf8_lossy(function.qualname)),
             file: (!function.file.is_empty()).then(|| String::from_utf8_lossy(function.file).into_owned()),
             first_line: (function.first_line != 0).then_some(function.first_line),
-            resumes: function.resumes,
+            kind: function.kind,
             led_round: is_led_round(hexversion, function.qualname),
         };
         functions.by_stub.insert(stub, named);
@@ -305,11 +307,17 @@ mod tests {
             name: "shop.Basket.total".to_owned(),
             file: Some("/srv/shop.py".to_owned()),
             first_line: Some(12),
-            resumes: false,
+            kind: FunctionKind::Plain,
             led_round: false,
         };
         assert_eq!(registries.function(TOKEN, Address(0x1000)), Some(&total));
-        let main = Function { name: "main".to_owned(), file: None, first_line: None, resumes: false, led_round: false };
+        let main = Function {
+            name: "main".to_owned(),
+            file: None,
+            first_line: None,
+            kind: FunctionKind::Plain,
+            led_round: false,
+        };
         assert_eq!(registries.function(TOKEN, Address(0x1040)), Some(&main));
         assert_eq!(registries.function(TOKEN, Address(0x1080)), None);
         assert_eq!(registries.function(OTHER, Address(0x1000)), None);

@@ -2,7 +2,7 @@
 
 use crate::profile::{self, Calls, Category, Context, ContextId, FunctionId, Profile, Sample, StackId, Task};
 use crate::tables::{FunctionText, Tables};
-use pronk_trampolines::wire::{COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, lane_at};
+use pronk_trampolines::wire::{COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, HEAD_COUNTERS, NO_COUNTER, lane_at};
 use pronk_trampolines::wire::{FunctionRecord, Header, MAGIC, RecordHeader, RecordKind, Status, Token, VERSION};
 use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
@@ -45,12 +45,12 @@ impl RegistryBytes {
         self
     }
 
-    /// Adds a function of which only the name matters, with a counter.
+    /// Adds a function of which only the name matters, with a counter: the first that a function can have is 1 here.
     pub fn counted(self, name: &str, counter: u32, resumes: bool) -> RegistryBytes {
         let body = self.0.len() + size_of::<RecordHeader>();
         let mut registry = self.function(0x1000 + 64 * u64::from(counter), "", name, "", 0);
-        registry.set(body + offset_of!(FunctionRecord, counter), &counter.to_ne_bytes());
-        registry.set(body + offset_of!(FunctionRecord, flags), &u32::from(resumes).to_ne_bytes());
+        registry.set(body + offset_of!(FunctionRecord, counter), &place(counter).to_ne_bytes());
+        registry.set(body + offset_of!(FunctionRecord, kind), &u32::from(resumes).to_ne_bytes());
         registry
     }
 
@@ -87,24 +87,30 @@ impl RegistryBytes {
     }
 }
 
-/// A file of counts with what each lane has in its counters, from the first on.
+/// Where a counter is in a lane: the first, which is nobody's, at its beginning, and the others behind its head.
+fn place(counter: u32) -> u32 {
+    if counter == NO_COUNTER { NO_COUNTER } else { HEAD_COUNTERS + counter - 1 }
+}
+
+/// A file of counts with what each lane has in its counters, from the first on, which is nobody's.
 pub fn counts_bytes(token: Token, parent: Option<(Token, u32)>, lanes: &[&[u64]]) -> Vec<u8> {
-    let counters = lanes.iter().map(|lane| lane.len()).max().unwrap_or(1);
+    let counters = place(lanes.iter().map(|lane| lane.len() as u32).max().unwrap_or(1).max(1));
     let mut bytes = vec![0; lane_at(lanes.len()) as usize];
     let mut set = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     set(offset_of!(CountsHeader, magic), &COUNTS_MAGIC);
     set(offset_of!(CountsHeader, version), &COUNTS_VERSION.to_ne_bytes());
     set(offset_of!(CountsHeader, lanes), &(lanes.len() as u32).to_ne_bytes());
-    set(offset_of!(CountsHeader, counters), &(counters as u32).to_ne_bytes());
+    set(offset_of!(CountsHeader, counters), &counters.to_ne_bytes());
+    set(offset_of!(CountsHeader, groups), &1_u32.to_ne_bytes());
     set(offset_of!(CountsHeader, token), &token.0.to_ne_bytes());
     set(offset_of!(CountsHeader, pid), &7_u32.to_ne_bytes());
     if let Some((parent, inherited)) = parent {
         set(offset_of!(CountsHeader, parent), &parent.0.to_ne_bytes());
-        set(offset_of!(CountsHeader, inherited), &inherited.to_ne_bytes());
+        set(offset_of!(CountsHeader, inherited), &place(inherited).to_ne_bytes());
     }
     for (lane, counters) in lanes.iter().enumerate() {
         for (at, counter) in counters.iter().enumerate() {
-            set(lane_at(lane) as usize + 8 * at, &counter.to_ne_bytes());
+            set(lane_at(lane) as usize + 8 * place(at as u32) as usize, &counter.to_ne_bytes());
         }
     }
     bytes
@@ -161,7 +167,7 @@ pub fn profile() -> Profile {
     let samples = stacks.into_iter().enumerate().map(|(index, (weight, stack))| {
         let thread = profile::ThreadId(u32::from(index > 2));
         let context = [Some(0), Some(1), None, Some(2), None, None][index].map(ContextId);
-        Sample { thread, time_ns: index as u64 * 1000, stack, context, weight }
+        Sample { thread, time_ns: index as u64 * 1000, stack, context, weight, in_window: false }
     });
     let samples = samples.collect();
     let mut text = |text: &str| tables.string(text);
@@ -195,8 +201,8 @@ pub fn profile() -> Profile {
         contexts,
         samples,
         calls: vec![
-            Calls { function: FunctionId(1), count: 1_000, resumes: false, at_least: true },
-            Calls { function: idle, count: 25_000, resumes: true, at_least: false },
+            Calls { function: FunctionId(1), count: 1_000, error: None, cost_ps: 0, resumes: false, at_least: true },
+            Calls { function: idle, count: 25_000, error: None, cost_ps: 0, resumes: true, at_least: false },
         ],
     }
 }

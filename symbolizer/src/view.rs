@@ -35,6 +35,8 @@ pub struct ViewOptions {
     pub thread: Option<String>,
     /// Only the samples for which all of these hold.
     pub only: Vec<Only>,
+    /// Whether samples are left out that were taken in windows, in which stubs had the program run slower.
+    pub unperturbed: bool,
     /// What samples are set apart by.
     pub by: Option<By>,
     /// Whether frames of one function on different lines are told apart.
@@ -85,6 +87,8 @@ pub struct View<'a> {
     values: Option<Values>,
     /// How often functions were called.
     calls: HashMap<FunctionId, Calls>,
+    /// See [`View::samples_of_each`].
+    samples_of_each: f64,
 }
 
 impl<'a> View<'a> {
@@ -114,10 +118,15 @@ impl<'a> View<'a> {
         let only = only.collect();
         let values = options.by.as_ref().map(|by| Values::new(profile, by));
         let options = ViewOptions { native: Some(native), ..options.clone() };
-        let mut view = View { profile, options, shown, threads, only, values, calls: HashMap::new() };
+        let mut view =
+            View { profile, options, shown, threads, only, values, calls: HashMap::new(), samples_of_each: 1.0 };
         if view.shows_calls() {
             let calls = profile.calls.iter().filter(|calls| calls.count > 0);
             view.calls = calls.map(|calls| (calls.function, *calls)).collect();
+        }
+        if view.options.unperturbed {
+            let chosen: u64 = profile.samples.iter().filter(|s| view.chooses(s)).map(|s| u64::from(s.weight)).sum();
+            view.samples_of_each = chosen as f64 / view.sample_count().max(1) as f64;
         }
         view
     }
@@ -133,6 +142,11 @@ impl<'a> View<'a> {
     }
 
     fn shows(&self, sample: &Sample) -> bool {
+        self.chooses(sample) && !(self.options.unperturbed && sample.in_window)
+    }
+
+    /// Whether a sample would be shown, had stubs been off.
+    fn chooses(&self, sample: &Sample) -> bool {
         self.threads[sample.thread.index()] && self.only.iter().all(|(values, wanted)| wanted[values.position(sample)])
     }
 
@@ -154,6 +168,11 @@ impl<'a> View<'a> {
     /// The number of samples that are shown.
     pub fn sample_count(&self) -> u64 {
         self.shown_samples().map(|sample| u64::from(sample.weight)).sum()
+    }
+
+    /// How many samples of the profile each that is shown stands for: more than one where those in windows are left out.
+    pub fn samples_of_each(&self) -> f64 {
+        self.samples_of_each
     }
 
     /// The frames of a stack that are shown, the root first.

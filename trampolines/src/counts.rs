@@ -6,8 +6,8 @@
 use crate::stub::Counters;
 use crate::sys::{self, File, FileIdentity, PathText, Refused};
 use crate::wire::{
-    COUNTERS, COUNTS_EXTENSION, COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, LANE_SIZE, LANES_AT, MOST_LANES,
-    NO_COUNTER, Token, lane_at,
+    COUNTERS, COUNTS_EXTENSION, COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, HEAD_COUNTERS, KINDS, LANE_SIZE, LANES_AT,
+    MOST_LANES, Token, lane_at,
 };
 use core::ffi::CStr;
 use core::mem::size_of;
@@ -25,9 +25,26 @@ pub struct Counts {
     ancestor: Option<CountsFile>,
     /// The token of the process.
     token: Token,
+    terms: Terms,
     lanes: [Option<Lane>; MOST_LANES],
-    /// How many counters are given away, [`NO_COUNTER`] included.
+    /// How many counters are given away, those of lanes' heads included.
     given: u32,
+}
+
+/// How a process counts, and what that costs.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How many lanes each interpreter has.
+    pub groups: u32,
+    /// What a stub that is entered costs, by [`FunctionKind`](crate::wire::FunctionKind), in picoseconds; zeros where it is
+    /// not known.
+    pub costs_ps: [u32; KINDS],
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { groups: 1, costs_ps: [0; KINDS] }
+    }
 }
 
 #[derive(Debug)]
@@ -58,16 +75,16 @@ unsafe impl Send for Counts {}
 
 impl Counts {
     /// The counters of this process, with a file in the session's directory if there is one.
-    pub fn create(session: &CStr, token: Token) -> Counts {
-        let file = CountsFile::create(session, token, None).ok();
-        Counts { file, ancestor: None, token, lanes: [None; MOST_LANES], given: NO_COUNTER + 1 }
+    pub fn create(session: &CStr, token: Token, terms: Terms) -> Counts {
+        let file = CountsFile::create(session, token, None, &terms).ok();
+        Counts { file, ancestor: None, token, terms, lanes: [None; MOST_LANES], given: HEAD_COUNTERS }
     }
 
     /// The child of a fork counts from zero, in a file of its own.
     pub fn forked(&mut self, session: &CStr, token: Token) {
         let parent = (self.token, self.given);
         let before = self.file.take().or_else(|| self.ancestor.take());
-        self.file = CountsFile::create(session, token, Some(parent)).ok();
+        self.file = CountsFile::create(session, token, Some(parent), &self.terms).ok();
         self.token = token;
         if let (None, Some(before)) = (&self.file, before) {
             before.header().uncounted_children.fetch_add(1, Ordering::Relaxed);
@@ -148,7 +165,12 @@ fn reserve(file: &File, lane: usize, from: u32, to: u32) -> Result<(), Refused> 
 }
 
 impl CountsFile {
-    fn create(session: &CStr, token: Token, parent: Option<(Token, u32)>) -> Result<CountsFile, Refused> {
+    fn create(
+        session: &CStr,
+        token: Token,
+        parent: Option<(Token, u32)>,
+        terms: &Terms,
+    ) -> Result<CountsFile, Refused> {
         // Where the child of a fork is not told apart at once, it would count in its parent's file.
         // SAFETY: nobody uses the memory.
         unsafe { sys::unmap(sys::map_wiped_on_fork(PAGE)?, PAGE) };
@@ -159,7 +181,7 @@ impl CountsFile {
             Ok((file.map_shared(PAGE)?, file.identity()?))
         };
         let (header, identity) = prepare().inspect_err(|_| sys::remove(path.as_c()))?;
-        let given = parent.map_or(NO_COUNTER + 1, |(_, inherited)| inherited);
+        let given = parent.map_or(HEAD_COUNTERS, |(_, inherited)| inherited);
         let header = header.cast::<CountsHeader>();
         let head = CountsHeader {
             magic: COUNTS_MAGIC,
@@ -172,6 +194,8 @@ impl CountsFile {
             counters: AtomicU32::new(given),
             lost: AtomicU32::new(0),
             uncounted_children: AtomicU32::new(0),
+            groups: terms.groups,
+            costs_ps: terms.costs_ps,
             reserved: 0,
         };
         // SAFETY: the beginning of the file is reserved and mapped, aligned to a page, and nobody else writes it.
@@ -241,17 +265,17 @@ mod tests {
     #[test]
     fn lanes_grow_together_and_are_read_again() {
         let directory = tempfile::tempdir().unwrap();
-        let mut counts = Counts::create(&session(directory.path()), TOKEN);
+        let mut counts = Counts::create(&session(directory.path()), TOKEN, Terms::default());
         let early = counts.lane(0).unwrap();
-        assert_eq!(counts.give(1024), Some(1));
+        assert_eq!(counts.give(1024), Some(16));
         let late = counts.lane(2).unwrap();
-        assert_eq!(counts.give(4096), Some(1025));
+        assert_eq!(counts.give(4096), Some(1040));
         assert_eq!(counts.lane(0).unwrap().address(), early.address());
-        count(early, 1, 3);
+        count(early, 16, 3);
         count(late, 5120, 4);
         let (head, lanes) = read(&path(directory.path(), TOKEN));
-        assert_eq!((head.lanes, head.counters, head.lost, head.parent), (3, 5121, 0, None));
-        assert_eq!((lanes[0][1], lanes[2][5120]), (3, 4));
+        assert_eq!((head.lanes, head.counters, head.lost, head.parent), (3, 5136, 0, None));
+        assert_eq!((lanes[0][16], lanes[2][5120]), (3, 4));
         assert_eq!(lanes.iter().flatten().sum::<u64>(), 7);
         assert!(counts.lane(MOST_LANES).is_err());
     }
@@ -259,7 +283,7 @@ mod tests {
     #[test]
     fn counters_are_given_until_there_are_none() {
         let directory = tempfile::tempdir().unwrap();
-        let mut counts = Counts::create(&session(directory.path()), TOKEN);
+        let mut counts = Counts::create(&session(directory.path()), TOKEN, Terms::default());
         let mut given = 0;
         while counts.give(16_384).is_some() {
             given += 16_384;
@@ -270,67 +294,67 @@ mod tests {
     #[test]
     fn a_child_counts_from_zero_and_its_parent_goes_on() {
         let directory = tempfile::tempdir().unwrap();
-        let mut counts = Counts::create(&session(directory.path()), TOKEN);
+        let mut counts = Counts::create(&session(directory.path()), TOKEN, Terms::default());
         counts.give(1024);
         let counters = counts.lane(0).unwrap();
-        count(counters, 7, 5);
+        count(counters, 17, 5);
         // SAFETY: the child counts and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
             counts.forked(&session(directory.path()), Token(0xdef));
             let own = counts.lane(0).unwrap();
             let first = counts.give(1024).unwrap();
-            count(own, 7, 1);
+            count(own, 17, 1);
             count(own, first, 1);
             // SAFETY: ends the child without running anything else.
-            unsafe { libc::_exit(i32::from(own.address() == counters.address() && first == 1025)) };
+            unsafe { libc::_exit(i32::from(own.address() == counters.address() && first == 1040)) };
         }
         let mut status = 0;
         // SAFETY: `status` is valid to be written.
         unsafe { libc::waitpid(child, &mut status, 0) };
         assert_eq!(libc::WEXITSTATUS(status), 1);
-        count(counters, 7, 1);
+        count(counters, 17, 1);
         let (head, lanes) = read(&path(directory.path(), TOKEN));
-        assert_eq!((head.counters, lanes[0][7]), (1025, 6));
+        assert_eq!((head.counters, lanes[0][17]), (1040, 6));
         let (head, lanes) = read(&path(directory.path(), Token(0xdef)));
-        assert_eq!((head.parent, head.counters), (Some((TOKEN, 1025)), 2049));
-        assert_eq!((lanes[0][7], lanes[0][1025], lanes[0].iter().sum::<u64>()), (1, 1, 2));
+        assert_eq!((head.parent, head.counters), (Some((TOKEN, 1040)), 2064));
+        assert_eq!((lanes[0][17], lanes[0][1040], lanes[0].iter().sum::<u64>()), (1, 1, 2));
     }
 
     #[test]
     fn a_lane_that_cannot_grow_says_so_and_keeps_what_it_has() {
         let directory = tempfile::tempdir().unwrap();
-        let mut counts = Counts::create(&session(directory.path()), TOKEN);
+        let mut counts = Counts::create(&session(directory.path()), TOKEN, Terms::default());
         counts.give(1024);
         let counters = counts.lane(0).unwrap();
-        count(counters, 7, 5);
+        count(counters, 17, 5);
         let aside = directory.path().join("aside");
         fs::rename(path(directory.path(), TOKEN), &aside).unwrap();
-        assert_eq!(counts.give(1024), Some(1025));
-        count(counters, 7, 1);
+        assert_eq!(counts.give(1024), Some(1040));
+        count(counters, 17, 1);
         count(counters, 2048, 1);
         let bytes = fs::read(&aside).unwrap();
         let head = Head::read(&bytes).unwrap();
         assert_eq!((head.lost, head.lanes), (1, 1));
-        assert_eq!(bytes[lane_at(0) as usize + 56..][..8], 5_u64.to_ne_bytes());
+        assert_eq!(bytes[lane_at(0) as usize + 17 * 8..][..8], 5_u64.to_ne_bytes());
     }
 
     #[test]
     fn a_child_without_a_file_is_one_that_its_parent_speaks_for() {
         let directory = tempfile::tempdir().unwrap();
-        let mut counts = Counts::create(&session(directory.path()), TOKEN);
+        let mut counts = Counts::create(&session(directory.path()), TOKEN, Terms::default());
         counts.give(1024);
         let counters = counts.lane(0).unwrap();
         // SAFETY: the children count and leave.
         let child = unsafe { libc::fork() };
         if child == 0 {
             counts.forked(c"/nowhere", Token(1));
-            count(counts.lane(0).unwrap(), 7, 1);
+            count(counts.lane(0).unwrap(), 17, 1);
             // SAFETY: as above.
             let grandchild = unsafe { libc::fork() };
             if grandchild == 0 {
                 counts.forked(c"/nowhere", Token(2));
-                count(counts.lane(0).unwrap(), 7, 1);
+                count(counts.lane(0).unwrap(), 17, 1);
             } else {
                 // SAFETY: nobody asks how the grandchild ended.
                 unsafe { libc::waitpid(grandchild, std::ptr::null_mut(), 0) };
@@ -340,14 +364,14 @@ mod tests {
         }
         // SAFETY: nobody asks how the child ended.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-        count(counters, 7, 5);
+        count(counters, 17, 5);
         let (head, lanes) = read(&path(directory.path(), TOKEN));
-        assert_eq!((head.uncounted_children, lanes[0][7]), (2, 5));
+        assert_eq!((head.uncounted_children, lanes[0][17]), (2, 5));
     }
 
     #[test]
     fn there_are_counters_where_there_is_no_file() {
-        let mut counts = Counts::create(c"/nowhere", TOKEN);
+        let mut counts = Counts::create(c"/nowhere", TOKEN, Terms::default());
         counts.give(1024);
         let counters = counts.lane(0).unwrap();
         count(counters, 1024, 1);

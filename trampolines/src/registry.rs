@@ -5,7 +5,7 @@
 
 use crate::sys::{self, File, FileIdentity, PathText, Refused, Text};
 use crate::wire::{
-    Function, FunctionRecord, Header, LineTableFormat, MAGIC, MESSAGE_SIZE, REGISTRY_EXTENSION, RESUMES, RecordHeader,
+    Function, FunctionRecord, Header, LineTableFormat, MAGIC, MESSAGE_SIZE, REGISTRY_EXTENSION, RecordHeader,
     RecordKind, Status, Token, VERSION,
 };
 use core::ffi::CStr;
@@ -153,7 +153,7 @@ impl Registry {
             file_size: file.len() as u32,
             line_table_size: lines.len() as u32,
             counter,
-            flags: if function.resumes { RESUMES } else { 0 },
+            kind: function.kind as u32,
         };
         // SAFETY: `make_room` has reserved and mapped the bytes from `start` to `start + size`; `start` is a multiple
         // of 8, as the header's and each record's size are; the texts are as long as they were when summed up.
@@ -207,6 +207,7 @@ fn truncated(name: &[u8], longest: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::FunctionKind;
     use crate::wire::{Reader, Record};
     use std::ffi::CString;
     use std::vec::Vec;
@@ -232,7 +233,7 @@ mod tests {
             first_line: 7,
             line_table_format: LineTableFormat::Pep657,
             line_table: &[1, 2, 3],
-            resumes: true,
+            kind: FunctionKind::Generator,
         };
         registry.add(0x1000, 17, &function).unwrap();
         registry.add(0x1040, 18, &Function { module: b"", line_table: &[], ..function }).unwrap();
@@ -269,7 +270,7 @@ mod tests {
             first_line: 1,
             line_table_format: LineTableFormat::Pep626,
             line_table: &table,
-            resumes: false,
+            kind: FunctionKind::Plain,
         };
         let mut added = 0;
         let error = loop {

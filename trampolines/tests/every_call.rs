@@ -10,7 +10,9 @@ mod common;
 
 use pronk_bench::interpreter::{Interpreter, interpreters_for_tests};
 use pronk_trampolines::stub::RETURN_OFFSET;
-use pronk_trampolines::wire::{COUNTS_EXTENSION, Head, REGISTRY_EXTENSION, Reader, Record, SESSION_ENV, Status};
+use pronk_trampolines::wire::{
+    COUNTS_EXTENSION, HEAD_COUNTERS, Head, KINDS, NO_COUNTER, REGISTRY_EXTENSION, Reader, Record, SESSION_ENV, Status,
+};
 use std::collections::HashMap;
 use std::fs;
 use std::ops::RangeInclusive;
@@ -144,7 +146,14 @@ fn counted_by_stubs(path: &Path) -> Vec<u64> {
             *counter += u64::from_ne_bytes(word.try_into().unwrap());
         }
     }
-    assert_eq!(counters[0], 0, "every stub has a counter");
+    assert_eq!(counters[NO_COUNTER as usize], 0, "every stub has a counter");
+    let (head, stubs) = counters.split_at_mut(HEAD_COUNTERS as usize);
+    assert_eq!(
+        head[1..=KINDS].iter().sum::<u64>(),
+        stubs.iter().sum::<u64>(),
+        "the sums by kind are those of all stubs"
+    );
+    head.fill(0);
     counters
 }
 

@@ -31,6 +31,8 @@ fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
         ring_directory,
         spans: 0,
         followed: Followed::ALL,
+        budget_ppm: 0,
+        reserved: 0,
         variables: [0; VARIABLES_SIZE],
         arguments: [0; ARGUMENTS_SIZE],
     };

@@ -33,6 +33,10 @@ pub struct Sampling {
     #[arg(long, value_enum, default_value_t = Stubs::Auto)]
     pub stubs: Stubs,
 
+    /// With --stubs windowed, which it implies: how much of the program's CPU time stubs may cost [default: 2]
+    #[arg(long, value_name = "PERCENT", value_parser = budget)]
+    pub budget: Option<Budget>,
+
     /// Have the value of this context variable as a label (KEY=MODULE.NAME names the label); may be repeated
     #[arg(long, value_name = "MODULE.NAME")]
     pub label_var: Vec<LabelVariable>,
@@ -144,10 +148,51 @@ pub enum Stubs {
     Auto,
     /// Always
     Full,
-    /// In short windows, so that they cost less (not there yet)
+    /// In short windows, so that they cost no more than --budget (needs the signal engine)
     Windowed,
     /// Never (needs the signal engine)
     Off,
+}
+
+/// A share of a program's CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// In millionths.
+    pub ppm: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { ppm: 20_000 }
+    }
+}
+
+impl Sampling {
+    /// When functions run through stubs: a budget is one for windows.
+    ///
+    /// # Errors
+    /// When a budget and another way to use stubs are asked for.
+    pub fn stubs(&self) -> Result<pronk_sampler::Stubs, String> {
+        let budget = self.budget;
+        match (self.stubs, budget) {
+            (Stubs::Windowed, _) | (Stubs::Auto, Some(_)) => {
+                Ok(pronk_sampler::Stubs::Windowed { budget_ppm: budget.unwrap_or_default().ppm })
+            }
+            (Stubs::Full | Stubs::Off, Some(_)) => {
+                Err("--budget is for stubs that are on in windows: use it with --stubs windowed, or alone".to_owned())
+            }
+            (Stubs::Auto, None) => Ok(pronk_sampler::Stubs::Auto),
+            (Stubs::Full, None) => Ok(pronk_sampler::Stubs::Full),
+            (Stubs::Off, None) => Ok(pronk_sampler::Stubs::Off),
+        }
+    }
+}
+
+/// Reads a budget in percent.
+fn budget(text: &str) -> Result<Budget, String> {
+    let percent = text.parse::<f64>().ok().filter(|percent| (0.01..=100.0).contains(percent));
+    let ppm = |percent: f64| Budget { ppm: (percent * 10_000.0).round() as u32 };
+    percent.map(ppm).ok_or_else(|| "a budget is a number of percent, from 0.01 to 100".to_owned())
 }
 
 pub(super) fn frequency(text: &str) -> Result<u32, String> {

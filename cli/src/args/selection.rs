@@ -61,4 +61,9 @@ pub struct Samples {
     /// Only the samples that have this, such as label:tenant=acme or task=worker-*; can be given again
     #[arg(long, value_name = "WHAT=VALUE", long_help = ONLY_HELP)]
     pub only: Vec<Only>,
+
+    /// Leave out the samples that were taken while stubs were on in windows, so that they bend no shares (needs a profile that
+    /// was recorded with --budget or --stubs windowed)
+    #[arg(long)]
+    pub unperturbed: bool,
 }

@@ -1,6 +1,6 @@
 //! How often functions were called, and how long a call took.
 
-use crate::messages::thousands;
+use crate::messages::{percent, thousands};
 use pronk_symbolizer::profile::{Counting, Meta, Profile};
 use pronk_symbolizer::view::{FunctionCount, View};
 use std::io::{self, Write};
@@ -15,6 +15,8 @@ const AT_LEAST: &str = "+";
 pub struct CallTimes {
     /// How often its stub was entered.
     pub calls: u64,
+    /// Of an estimate: it is not further from the truth than so, with 99 %.
+    pub error: Option<u64>,
     /// Whether it is a generator or a coroutine, which is entered each time that it goes on.
     pub resumes: bool,
     /// Whether there may have been more calls.
@@ -31,11 +33,12 @@ impl CallTimes {
     /// Of a function, if its calls were counted.
     pub fn of(view: &View<'_>, meta: &Meta, count: &FunctionCount) -> Option<CallTimes> {
         let calls = view.calls(count.function)?;
-        let sample_ns = 1e9 / f64::from(meta.frequency.max(1));
+        let sample_ns = view.samples_of_each() * 1e9 / f64::from(meta.frequency.max(1));
         let per_call = |samples: u64| samples as f64 * sample_ns / calls.count as f64;
         let seconds = meta.duration_ns as f64 / 1e9;
         Some(CallTimes {
             calls: calls.count,
+            error: calls.error,
             resumes: calls.resumes,
             at_least: calls.at_least,
             per_second: (seconds > 0.0).then(|| calls.count as f64 / seconds),
@@ -47,7 +50,7 @@ impl CallTimes {
 
 /// The heads of the columns.
 pub fn columns() -> String {
-    format!("{:>15} {:>13} {:>10} {:>10}", "calls", "calls/s", "self/call", "total/call")
+    format!("{:>15} {:>6} {:>13} {:>10} {:>10}", "calls", "", "calls/s", "self/call", "total/call")
 }
 
 /// The columns of a function.
@@ -60,7 +63,8 @@ pub fn cells(times: Option<CallTimes>) -> String {
     };
     let per_second = times.per_second.map_or_else(String::new, rate);
     let (own, total) = (duration(times.self_ns), duration(times.total_ns));
-    format!("{:>14}{mark} {per_second:>13} {own:>10} {total:>10}", thousands(times.calls))
+    let error = times.error.map_or_else(String::new, |error| doubt(error, times.calls));
+    format!("{:>14}{mark} {error:>6} {per_second:>13} {own:>10} {total:>10}", thousands(times.calls))
 }
 
 /// What there is to say of the columns of some functions, below them.
@@ -75,10 +79,25 @@ pub fn notes(profile: &Profile, times: &[Option<CallTimes>], to: &mut dyn Write)
             "{AT_LEAST} at least: this version of CPython runs some of these calls where nobody can count them"
         )?;
     }
+    if times().any(|times| times.error.is_some()) {
+        writeln!(
+            to,
+            "\u{b1} estimated from windows in which calls were counted; the truth is within these limits in 99 of 100 cases"
+        )?;
+    }
     if profile.quality.counting == Counting::Incomplete {
         writeln!(to, "calls are missing in these numbers: pronk record said which, and --json has it under quality")?;
     }
     Ok(())
+}
+
+/// How far from the truth an estimate can be, in percent of it.
+fn doubt(error: u64, estimate: u64) -> String {
+    match percent(error, estimate) {
+        sure if sure < 9.5 => format!("\u{b1}{sure:.1}%"),
+        sure if sure < 99.5 => format!("\u{b1}{sure:.0}%"),
+        _ => "?".to_owned(),
+    }
 }
 
 fn rate(per_second: f64) -> String {

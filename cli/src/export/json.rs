@@ -22,14 +22,15 @@
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
 //!   `retaken`, `torn`, `held_back`, `unsampled_threads`, `folded_values`, `unrecorded_scopes`, `handler_p50_ns`,
 //!   `handler_p99_ns`, `unresolved_frames`, `unnamed_stubs`, `unregistered_functions`, `deep_stops`, `counting` (whether
-//!   calls are counted `exact` or `incomplete`, in which case `notes` or the numbers before it say why; `null` if they are not
-//!   counted; there may be other words), `kernel_excluded` (true or false), and `notes`, a list of texts.
+//!   calls are counted `exact` or `incomplete`, in which case `notes` or the numbers before it say why, or are `estimated` from
+//!   windows; `null` if they are not counted; there may be other words), `stubs` (in how many `windows` they were on, `on_ns` and
+//!   `off_ns`, and what they have cost, `cost_ns`: an estimate), `kernel_excluded` (true or false), and `notes`, a list of texts.
 //! - `processes`: for each `pid`, `parent` (its position in this list, or `null`), `name`, and `python`: an object with
 //!   `status` (`stubs`, `refused` or `none`), `version` and `reason`.
 //! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
 //! - `functions`: for each `name`, `file`, `line` (on which it begins), `binary`, `category` (`python`, `interpreter`,
 //!   `native`, `kernel` or `missing`), `self` and `total` (samples), `self_percent` and `total_percent`; `calls`, how often
-//!   it was called, `resumes` (true for a generator or a coroutine: `calls` has each time that it was begun or went on),
+//!   it was called, `calls_error` (how far from the truth an estimate can be, with 99 %; `null` if it is none), `resumes` (true for a generator or a coroutine: `calls` has each time that it was begun or went on),
 //!   `at_least` (true where CPython runs some calls where nobody can count them), `calls_per_second` of the profile, `self_ns_per_call` and `total_ns_per_call`, estimates from samples. Those of calls are
 //!   `null` where they are not known, and if the report is limited to some samples. If `sort` is `calls`, functions that are in
 //!   no sample are in the list.
@@ -117,8 +118,17 @@ struct Quality<'p> {
     unregistered_functions: u64,
     deep_stops: u64,
     counting: Option<&'static str>,
+    stubs: StubUse,
     kernel_excluded: bool,
     notes: &'p [String],
+}
+
+#[derive(Serialize)]
+struct StubUse {
+    windows: u64,
+    on_ns: u64,
+    off_ns: u64,
+    cost_ns: u64,
 }
 
 #[derive(Serialize)]
@@ -158,6 +168,7 @@ struct Function<'p> {
     self_percent: f64,
     total_percent: f64,
     calls: Option<u64>,
+    calls_error: Option<u64>,
     resumes: Option<bool>,
     at_least: Option<bool>,
     calls_per_second: Option<f64>,
@@ -245,6 +256,13 @@ impl<'p> Quality<'p> {
                 Counting::Not => None,
                 Counting::Exact => Some("exact"),
                 Counting::Incomplete => Some("incomplete"),
+                Counting::Estimated => Some("estimated"),
+            },
+            stubs: StubUse {
+                windows: quality.stubs.windows,
+                on_ns: quality.stubs.on_ns,
+                off_ns: quality.stubs.off_ns,
+                cost_ns: quality.stubs.cost_ns,
             },
             kernel_excluded: quality.kernel_excluded,
             notes: &quality.notes,
@@ -274,6 +292,7 @@ impl<'p> Function<'p> {
             self_percent: hundredths(percent(count.self_samples, samples)),
             total_percent: hundredths(percent(count.total_samples, samples)),
             calls: times.map(|times| times.calls),
+            calls_error: times.and_then(|times| times.error),
             resumes: times.map(|times| times.resumes),
             at_least: times.map(|times| times.at_least),
             calls_per_second: times.and_then(|times| times.per_second).map(hundredths),

@@ -194,7 +194,7 @@ fn trial(engine: EngineChoice) -> std::result::Result<String, String> {
             kernel: false,
             await_chains: false,
             duration: None,
-            stubs: None,
+            stubs: Default::default(),
             label_variables: Vec::new(),
             label_arguments: Vec::new(),
             label_spans: false,

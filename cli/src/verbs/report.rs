@@ -53,7 +53,9 @@ pub fn run(arguments: ReportArguments) -> Result<Ending> {
 /// There has to be what to sort by.
 fn check_calls(profile: &Profile, view: &View<'_>) -> Result<()> {
     if profile.quality.counting == Counting::Not {
-        bail!("--calls needs a profile with numbers of calls: record it with --stubs full, or with --engine perf");
+        bail!(
+            "--calls needs a profile with numbers of calls: record it with --budget 2, with --stubs full, or with --engine perf"
+        );
     }
     if !view.shows_calls() {
         bail!("--calls cannot be combined with --thread or --only: calls are counted, but not for whom they are");

@@ -30,12 +30,7 @@ pub fn request(sampling: &Sampling) -> Result<Request> {
         children: !sampling.no_follow,
         await_chains: false,
         duration: None,
-        stubs: match sampling.stubs {
-            Stubs::Full => Some(true),
-            Stubs::Off => Some(false),
-            Stubs::Auto => None,
-            Stubs::Windowed => bail!("--stubs windowed is not there yet: use --stubs full, off, or auto"),
-        },
+        stubs: sampling.stubs().map_err(anyhow::Error::msg)?,
         streams: Default::default(),
     })
 }
@@ -70,10 +65,11 @@ pub fn meta(sampling: &Sampling, recording: &Recording, session: &Session) -> Me
         event: event.to_owned(),
         engine: engine.to_owned(),
         driver: session.engine(),
-        stubs: match sampling.stubs {
-            Stubs::Off => "off",
-            Stubs::Auto if engine == "signal" => "auto",
-            Stubs::Auto | Stubs::Full | Stubs::Windowed => "full",
+        stubs: match session.request().stubs {
+            pronk_sampler::Stubs::Off => "off",
+            pronk_sampler::Stubs::Auto if engine == "signal" => "auto",
+            pronk_sampler::Stubs::Auto | pronk_sampler::Stubs::Full => "full",
+            pronk_sampler::Stubs::Windowed { .. } => "windowed",
         }
         .to_owned(),
         // Who asks for them says so.

@@ -36,7 +36,11 @@ pub fn options(samples: Samples, by: Option<By>, profile: &Profile) -> Result<Vi
     if let Some(By::Label(key)) = &by {
         check_key(key, profile)?;
     }
-    Ok(ViewOptions { thread: samples.thread, only: samples.only, by, ..ViewOptions::default() })
+    if samples.unperturbed && profile.meta.stubs != "windowed" {
+        bail!("--unperturbed needs a profile with stubs in windows: record it with --budget 2");
+    }
+    let Samples { thread, only, unperturbed } = samples;
+    Ok(ViewOptions { thread, only, unperturbed, by, ..ViewOptions::default() })
 }
 
 fn check_thread(name: &str, profile: &Profile) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::export::Format;
 use crate::messages::{describe, percent, thousands};
 use crate::output::Written;
-use pronk_symbolizer::profile::{Counting, Mode, Profile, PythonSupport, Quality};
+use pronk_symbolizer::profile::{Counting, Mode, Profile, PythonSupport, Quality, StubUse};
 use pronk_symbolizer::view::View;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,7 +17,8 @@ const MOST_REASONS: usize = 5;
 /// The summary, in lines.
 pub fn of(profile: &Profile, view: &View<'_>, files: &[(Format, Written)]) -> String {
     let mut text = samples(profile);
-    let said = [engine(profile)].into_iter().chain(handler(&profile.quality)).chain(calls(profile));
+    let said = [engine(profile)].into_iter().chain(handler(&profile.quality));
+    let said = said.chain(stubs(profile)).chain(calls(profile));
     for line in said.chain(quality(&profile.quality)).chain(processes(profile)) {
         let _ = write!(text, "\n{line}");
     }
@@ -79,16 +80,37 @@ fn handler(quality: &Quality) -> Vec<String> {
     lines
 }
 
+/// What stubs have done, and what they have cost.
+fn stubs(profile: &Profile) -> Option<String> {
+    let StubUse { windows, on_ns, off_ns, cost_ns } = profile.quality.stubs;
+    if profile.meta.stubs == "windowed" {
+        let time_ns = on_ns.saturating_add(off_ns);
+        if windows == 0 {
+            return Some("stubs were never on: the program was too short for a window, or is not Python".to_owned());
+        }
+        let (on, cost) = (percent(on_ns, time_ns), percent(cost_ns, time_ns));
+        return Some(format!(
+            "stubs were on for {on:.1}% of the time, in windows ({}), and have cost about {cost:.1}%",
+            thousands(windows)
+        ));
+    }
+    let sample_ns = 1_000_000_000 / u64::from(profile.meta.frequency.max(1));
+    let time_ns = profile.quality.samples.saturating_mul(sample_ns);
+    let is_known = cost_ns > 0 && profile.meta.mode != Mode::Wall && time_ns > 0;
+    is_known.then(|| format!("stubs have cost about {:.1}% of the time", percent(cost_ns, time_ns)))
+}
+
 /// How many calls were counted.
 fn calls(profile: &Profile) -> Option<String> {
-    let exact = match profile.quality.counting {
+    let how = match profile.quality.counting {
         Counting::Not => return None,
-        Counting::Exact => "",
-        Counting::Incomplete => "; some are missing",
+        Counting::Exact => "were counted",
+        Counting::Incomplete => "were counted; some are missing",
+        Counting::Estimated => "are estimated from windows in which they were counted",
     };
     let calls = profile.calls.iter().fold(0_u64, |sum, calls| sum.saturating_add(calls.count));
     let (calls, functions) = (thousands(calls), thousands(profile.calls.len() as u64));
-    Some(format!("{calls} calls of {functions} Python functions were counted{exact} (pronk report --calls)"))
+    Some(format!("{calls} calls of {functions} Python functions {how} (pronk report --calls)"))
 }
 
 /// What is missing or doubtful, a line each; one line to say that nothing is.

@@ -201,7 +201,7 @@ impl Builder {
         }
         let time_ns = self.0.samples.len() as u64 * 1_000_000;
         let weight = count.try_into().unwrap();
-        self.0.samples.push(Sample { thread, time_ns, stack: below, context, weight });
+        self.0.samples.push(Sample { thread, time_ns, stack: below, context, weight, in_window: false });
         self.0.quality.samples += count;
     }
 }

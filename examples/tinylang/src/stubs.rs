@@ -8,7 +8,7 @@
 
 use pronk_trampolines::functions::Functions;
 use pronk_trampolines::stub::{Counters, Stub};
-use pronk_trampolines::wire::{Function, LineTableFormat, Status};
+use pronk_trampolines::wire::{Function, FunctionKind, LineTableFormat, Status};
 use std::fmt;
 
 /// Makes the stubs of a program's functions.
@@ -41,7 +41,7 @@ impl Stubs {
             first_line: line,
             line_table_format: LineTableFormat::None,
             line_table: &[],
-            resumes: false,
+            kind: FunctionKind::Plain,
         });
         FunctionStub(stub.zip(self.functions.counters(0).ok()))
     }

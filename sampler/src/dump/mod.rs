@@ -151,6 +151,7 @@ fn put_together(target: &Target, python: &Python, request: &DumpRequest, found: 
         stack,
         context: None,
         weight: 1,
+        in_window: false,
     });
     let process = Process {
         pid: request.pid,
@@ -179,6 +180,7 @@ fn put_together(target: &Target, python: &Python, request: &DumpRequest, found: 
         notes: Vec::new(),
         exit: None,
         session: PathBuf::new(),
+        counts: PathBuf::new(),
     };
     Dump {
         recording,

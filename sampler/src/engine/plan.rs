@@ -7,13 +7,13 @@ use crate::error::Error;
 use crate::label_argument;
 use crate::label_variable;
 use crate::limits;
-use crate::session::{EngineChoice, Request};
+use crate::session::{EngineChoice, Request, Stubs};
 use pronk_trampolines::wire::{
     DIRECTORY_SIZE, Driver, Followed, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings, StubsSetting,
 };
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The most samples per second of the signal engine.
 const HIGHEST_FREQUENCY: u32 = 20_000;
@@ -95,12 +95,15 @@ impl Plan {
                     return Err(Error::AwaitChainsOfPerf);
                 }
                 check_frequency(frequency, limits::number("perf_event_max_sample_rate"))?;
-                let stubs = request.stubs.unwrap_or(true);
+                if matches!(request.stubs, Stubs::Windowed { .. }) {
+                    return Err(Error::WindowsOfPerf);
+                }
+                let stubs = request.stubs != Stubs::Off;
                 let rings = stubs.then(|| Rings::make(directory));
                 Ok(Plan { frequency, children, stubs, way: Way::Perf(rings) })
             }
             EngineChoice::Auto | EngineChoice::Signal => {
-                let stubs = request.stubs.unwrap_or(false);
+                let stubs = matches!(request.stubs, Stubs::Full | Stubs::Windowed { .. });
                 let signal = Signal::plan(request, directory)?;
                 Ok(Plan { frequency, children, stubs, way: Way::Signal(signal) })
             }
@@ -119,10 +122,12 @@ impl Plan {
     ) -> Result<(), Error> {
         let stubs = match request.stubs {
             _ if matches!(self.way, Way::Perf(_)) => StubsSetting::Full,
-            None => StubsSetting::Auto,
-            Some(true) => StubsSetting::Full,
-            Some(false) => StubsSetting::Off,
+            Stubs::Auto => StubsSetting::Auto,
+            Stubs::Full => StubsSetting::Full,
+            Stubs::Windowed { .. } => StubsSetting::Windowed,
+            Stubs::Off => StubsSetting::Off,
         };
+        let budget_ppm = if let Stubs::Windowed { budget_ppm } = request.stubs { budget_ppm } else { 0 };
         let (driver, ring_size, rings) = match &self.way {
             Way::Perf(None) => return Ok(()),
             Way::Perf(Some(rings)) => (Driver::Outside, RING_OF_MOMENTS, rings),
@@ -150,6 +155,8 @@ impl Plan {
             await_chains: request.await_chains.into(),
             spans: request.label_spans.into(),
             followed,
+            budget_ppm,
+            reserved: 0,
             ring_directory,
             variables: label_variable::to_settings(&request.label_variables)?,
             arguments: label_argument::to_settings(&request.label_arguments)?,
@@ -163,9 +170,12 @@ impl Plan {
         self.stubs || matches!(self.way, Way::Signal(_))
     }
 
-    /// Whether functions run through stubs.
-    pub(crate) fn stubs(&self) -> bool {
-        self.stubs
+    /// The directory for what processes share with pronk in memory.
+    pub(crate) fn memory(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Perf(rings) => rings.as_ref().map(|rings| rings.path.as_path()),
+            Way::Signal(signal) => Some(&signal.rings.path),
+        }
     }
 
     /// Gives what agents use beside the session's directory to another user.
@@ -279,26 +289,30 @@ mod tests {
             children: true,
             streams: Streams::default(),
         };
+        const WINDOWED: Stubs = Stubs::Windowed { budget_ppm: 20_000 };
         let refused = |request: Request| Plan::of(&request, &directory).unwrap_err().to_string();
         use EngineChoice::{Perf, Signal};
-        assert!(refused(request(Signal, 20_001, Mode::Cpu, false, None)).contains("20000"));
-        assert!(refused(request(Signal, 0, Mode::Cpu, false, None)).contains("-F 0"));
-        assert!(refused(request(Signal, 99, Mode::Wall, true, None)).contains("--kernel"));
-        assert!(refused(request(Perf, 99, Mode::Gil, false, None)).contains("--engine signal"));
-        assert!(refused(request(Perf, 99, Mode::Cpu, false, None)).contains("--await-chains"));
+        assert!(refused(request(Signal, 20_001, Mode::Cpu, false, Stubs::Auto)).contains("20000"));
+        assert!(refused(request(Signal, 0, Mode::Cpu, false, Stubs::Auto)).contains("-F 0"));
+        assert!(refused(request(Signal, 99, Mode::Wall, true, Stubs::Auto)).contains("--kernel"));
+        assert!(refused(request(Perf, 99, Mode::Gil, false, Stubs::Auto)).contains("--engine signal"));
+        assert!(refused(request(Perf, 99, Mode::Cpu, false, Stubs::Auto)).contains("--await-chains"));
+        let windowed = Request { await_chains: false, ..request(Perf, 99, Mode::Cpu, false, WINDOWED) };
+        assert!(refused(windowed).contains("--budget"));
         let of_arguments = Request {
             await_chains: false,
             label_arguments: vec!["app.f:x".parse().unwrap()],
-            ..request(Perf, 99, Mode::Cpu, false, None)
+            ..request(Perf, 99, Mode::Cpu, false, Stubs::Auto)
         };
         assert!(refused(of_arguments).contains("--label-arg"));
-        let of_spans = Request { await_chains: false, label_spans: true, ..request(Perf, 99, Mode::Cpu, false, None) };
+        let of_spans =
+            Request { await_chains: false, label_spans: true, ..request(Perf, 99, Mode::Cpu, false, Stubs::Auto) };
         assert!(refused(of_spans).contains("--label-otel"));
-        let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, None), &directory).unwrap();
-        assert!(plan.agent() && !plan.stubs());
+        let plan = Plan::of(&request(EngineChoice::Auto, 99, Mode::Wall, false, Stubs::Auto), &directory).unwrap();
+        assert!(plan.agent() && !plan.stubs);
         assert!(plan.to_string().starts_with("signal engine, driven by a timer of each thread: "), "{plan}");
         let written = plan.write_settings(
-            &request(EngineChoice::Auto, 99, Mode::Wall, false, None),
+            &request(EngineChoice::Auto, 99, Mode::Wall, false, Stubs::Auto),
             Followed::only(7),
             &directory,
         );

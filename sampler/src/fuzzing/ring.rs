@@ -177,6 +177,7 @@ fn read(header: &[u8], records: &[u8]) -> Recording {
         notes: recorded.notes,
         exit: None,
         session: path.to_owned(),
+        counts: path.to_owned(),
     };
     check(&recording);
     recording

@@ -3,7 +3,7 @@
 
 use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
 use pronk_sampler::recording::{Code, Frame, MappedObject, Recording, Sample};
-use pronk_sampler::{EngineChoice, Error, Mode, Request, Session, SessionDirectory};
+use pronk_sampler::{EngineChoice, Error, Mode, Request, Session, SessionDirectory, Stubs};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -73,7 +73,7 @@ pub fn request(command: Vec<OsString>) -> Request {
         kernel: false,
         await_chains: false,
         duration: None,
-        stubs: Some(false),
+        stubs: Stubs::Off,
         label_variables: Vec::new(),
         label_arguments: Vec::new(),
         label_spans: false,

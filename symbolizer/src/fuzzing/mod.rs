@@ -118,8 +118,14 @@ fn look_at(profile: &Profile) -> usize {
         let only = by.iter().map(|by| format!("{by}=?*")).filter_map(|only| only.parse().ok()).collect();
         for native in [NativeFrames::Python, NativeFrames::All] {
             let lines = native == NativeFrames::All;
-            let options =
-                ViewOptions { native: Some(native), thread: None, only: Vec::clone(&only), by: by.clone(), lines };
+            let options = ViewOptions {
+                native: Some(native),
+                thread: None,
+                only: Vec::clone(&only),
+                by: by.clone(),
+                lines,
+                unperturbed: lines,
+            };
             shown += look(profile, &ViewOptions { only: Vec::new(), ..options.clone() }) + look(profile, &options);
         }
     }

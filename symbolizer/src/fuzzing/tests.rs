@@ -2,7 +2,7 @@
 
 use crate::testing::{RegistryBytes, counts_bytes, profile, run};
 use pronk_bench::corpus::{keep, replay};
-use pronk_trampolines::wire::{Status, Token, lane_at};
+use pronk_trampolines::wire::{LaneHead, Status, Token, lane_at};
 
 #[test]
 fn registries() {
@@ -23,7 +23,11 @@ fn counts() {
     for (name, parent) in [("process", None), ("child", Some((token, 1)))] {
         let counts = counts_bytes(token, parent, &[&[0, 10, u64::MAX]]);
         // A second lane would be megabytes behind.
-        keep("counts", name, &[&size[..], &registry.0, &counts[..lane_at(0) as usize + 24]].concat());
+        keep(
+            "counts",
+            name,
+            &[&size[..], &registry.0, &counts[..lane_at(0) as usize + size_of::<LaneHead>() + 16]].concat(),
+        );
     }
     let understood = replay("counts", super::counts);
     assert!(understood >= 4, "{understood}");

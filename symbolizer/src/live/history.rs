@@ -77,6 +77,7 @@ mod tests {
             stack: Some(StackId((ms % 2) as u32)),
             context: None,
             weight: 1,
+            in_window: false,
         };
         for ms in 0..10_000 {
             history.add(&[sample(ms)]);
@@ -94,8 +95,14 @@ mod tests {
     #[test]
     fn samples_that_are_all_different_are_kept() {
         let mut history = History { most: 4, ..History::default() };
-        let sample =
-            |thread| Sample { thread: ThreadId(thread), time: MonotonicNs(0), stack: None, context: None, weight: 1 };
+        let sample = |thread| Sample {
+            thread: ThreadId(thread),
+            time: MonotonicNs(0),
+            stack: None,
+            context: None,
+            weight: 1,
+            in_window: false,
+        };
         history.add(&[0, 1, 2, 3, 4, 5].map(sample));
         assert_eq!(history.samples().len(), 6);
     }

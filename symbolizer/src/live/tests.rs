@@ -40,6 +40,7 @@ impl Program {
             notes: Vec::new(),
             exit: None,
             session: self.session.path().to_owned(),
+            counts: self.session.path().to_owned(),
         }
     }
 
@@ -61,6 +62,7 @@ impl Program {
             stack: Some(stack),
             context: context.map(ContextId),
             weight,
+            in_window: false,
         };
         self.steps += 1;
         let new = (self.handed..self.stacks.len()).map(|id| self.stacks.get(StackId(id as u32))).collect();

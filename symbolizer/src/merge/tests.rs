@@ -137,6 +137,7 @@ impl Session {
             losses: Losses::default(),
             exit: None,
             session: self.path().to_owned(),
+            counts: self.path().to_owned(),
         }
     }
 
@@ -151,7 +152,14 @@ impl Session {
 fn sample(recording: &mut Recording, thread: u32, time: u64, frames: &[Frame]) {
     let stack = frames.iter().fold(None, |below, &frame| Some(recording.stacks.push(below, frame)));
     let thread = recording::ThreadId(thread);
-    recording.samples.push(recording::Sample { thread, time: MonotonicNs(time), stack, context: None, weight: 1 });
+    recording.samples.push(recording::Sample {
+        thread,
+        time: MonotonicNs(time),
+        stack,
+        context: None,
+        weight: 1,
+        in_window: false,
+    });
 }
 
 fn folded(profile: &Profile, native: NativeFrames) -> Vec<String> {

@@ -102,6 +102,7 @@ mod tests {
             stack: None,
             context: None,
             weight,
+            in_window: false,
         };
         profile.samples = samples.iter().map(sample).collect();
         profile

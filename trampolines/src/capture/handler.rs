@@ -14,7 +14,7 @@ use super::thread::SampledThread;
 use super::{CAPTURE, Capture, SIGNAL, arguments, is_wanted, own_ring, program_action, scopes};
 use crate::capture::memory::{Guarded, Straight};
 use crate::context::{Pairs, ScopeNumber};
-use crate::python::{End, Link, Sampled, Walked};
+use crate::python::{End, Link, Sampled, Walked, windows};
 use crate::ring::{RingWriter, Room};
 use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
 use crate::wire::{FrameLink, Mode, REGISTERS, RingRecord, RingRecordKind, SampleRecord, sample_flags};
@@ -182,9 +182,11 @@ impl Handler<'_> {
         let started_ns = sys::monotonic_ns();
         let in_system_call = self.is_in_system_call();
         let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
+        let stubs_on = self.tick_windows();
         let Due::Sample(periods) = due else { return };
         // Where nobody wants samples any more, or there is no place for them, none are taken.
         let Some(ring) = own_ring(self.capture).filter(|ring| is_wanted(ring, started_ns)) else {
+            self.end_windows();
             self.thread.stop_driver();
             return;
         };
@@ -211,6 +213,9 @@ impl Handler<'_> {
             unsafe { faults::attempt(|| scopes::of_variables(self.capture, &ring, states)) }.unwrap_or_default();
         let task = if walked.end == End::Torn { None } else { self.task(states, (walked.count, known)) };
         let mut flags = if in_system_call { sample_flags::IN_SYSTEM_CALL } else { 0 };
+        if stubs_on {
+            flags |= sample_flags::STUBS_ON;
+        }
         match walked.end {
             End::Base | End::Known => {}
             End::Cut => flags |= sample_flags::LINKS_CUT,
@@ -231,6 +236,29 @@ impl Handler<'_> {
         let took_ns = sys::monotonic_ns().saturating_sub(started_ns);
         self.thread.handler_ns = u32::try_from(took_ns).unwrap_or(u32::MAX);
         self.thread.leave_time(self.capture, took_ns);
+    }
+
+    /// Opens and closes windows in which stubs are on; whether they were on until now.
+    fn tick_windows(&mut self) -> bool {
+        let pace = &mut self.thread.pace;
+        let ran_ns = pace.last_cpu_ns.saturating_sub(pace.ticked_cpu_ns);
+        pace.ticked_cpu_ns = pace.last_cpu_ns;
+        if !windows::are_there() {
+            return false;
+        }
+        let random = pace.random();
+        let sampled = &self.capture.sampled;
+        let [Some(state), _] = sampled.thread_states(self.thread.is_main) else { return false };
+        windows::tick(state, sampled.holds_lock(), ran_ns, random)
+    }
+
+    /// Has there be no more windows.
+    fn end_windows(&self) {
+        if let [Some(state), _] = self.capture.sampled.thread_states(self.thread.is_main)
+            && windows::are_there()
+        {
+            windows::end(state);
+        }
     }
 
     /// Walks the thread's frame links into its array; also how many links are older than those, and known.

@@ -52,7 +52,14 @@ impl SampledThread {
         let cpu_ns = sys::thread_cpu_ns();
         let now = sys::monotonic_ns();
         let random = now ^ (self.tid as u64).rotate_left(32) | 1;
-        self.pace = Pace { last_cpu_ns: cpu_ns, sampled_cpu_ns: cpu_ns, stretched: 1, random, ..Pace::default() };
+        self.pace = Pace {
+            last_cpu_ns: cpu_ns,
+            sampled_cpu_ns: cpu_ns,
+            ticked_cpu_ns: cpu_ns,
+            stretched: 1,
+            random,
+            ..Pace::default()
+        };
         // The first period began at random before, so that threads that live for less than one are not left out.
         let before = self.pace.random() % capture.settings.period_ns.max(1);
         let clock = if capture.mode == Mode::Wall { now } else { cpu_ns };

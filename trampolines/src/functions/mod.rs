@@ -6,12 +6,12 @@
 
 mod table;
 
-use crate::counts::Counts;
+use crate::counts::{Counts, Terms};
 use crate::lock::Lock;
 use crate::registry::{Identity, Registry};
 use crate::stub::{Counters, STUB_SIZE, Stub, StubMemory};
 use crate::sys::{self, KeepErrno, PathText, Refused};
-use crate::wire::{Function, LineTableFormat, Status, Token};
+use crate::wire::{Function, FunctionKind, KINDS, LineTableFormat, Status, Token};
 use core::ffi::CStr;
 use core::fmt;
 use table::{StubTable, key_of};
@@ -27,7 +27,7 @@ const SHARED: Function<'_> = Function {
     first_line: 0,
     line_table_format: LineTableFormat::None,
     line_table: &[],
-    resumes: false,
+    kind: FunctionKind::Plain,
 };
 
 /// The stubs of one process.
@@ -47,9 +47,13 @@ struct Inner {
     /// Made when the first stub is named; `Some(None)` if it cannot be made.
     registry: Option<Option<Registry>>,
     status: Status,
-    stubs: StubMemory,
+    /// By kind.
+    stubs: [StubMemory; KINDS],
     /// Made when functions begin to run through stubs.
     counts: Option<Counts>,
+    terms: Terms,
+    /// Where the file of counts is, if that is not the session's directory.
+    memory: Option<PathText>,
     known: StubTable,
     shared: Option<Stub>,
     /// Which fork `token` and what is named by it belong to.
@@ -111,8 +115,10 @@ impl Functions {
                 token,
                 registry: Some(Some(registry)),
                 status: Status::Starting,
-                stubs: StubMemory::new(),
+                stubs: FunctionKind::ALL.map(StubMemory::new),
                 counts: None,
+                terms: Terms::default(),
+                memory: None,
                 known: StubTable::new()?,
                 shared: None,
                 generation: sys::fork_generation(),
@@ -148,6 +154,16 @@ impl Functions {
         });
     }
 
+    /// Says how stubs count, and in which directory, if that is not the session's; to be called before they do.
+    pub(crate) fn set_terms(&self, terms: Terms, memory: Option<PathText>) {
+        self.inner.with(|inner| {
+            if let Some(inner) = inner {
+                inner.terms = terms;
+                inner.memory = memory;
+            }
+        });
+    }
+
     /// Where stubs count that run in a lane: what runs one function at a time, as an interpreter with a lock does. To be
     /// asked for again in the child of a fork.
     ///
@@ -175,7 +191,7 @@ impl Inner {
     /// Forgets what a thread may have left half changed. The registry is made anew in the child of a fork anyway.
     fn mend(inner: &mut Option<Inner>) {
         if let Some(inner) = inner {
-            inner.stubs.abandon();
+            inner.stubs.iter_mut().for_each(StubMemory::abandon);
             // Without memory for a new table, the old one stays: what it may lack is made again.
             if let Ok(known) = StubTable::new() {
                 inner.known = known;
@@ -216,15 +232,15 @@ impl Inner {
     }
 
     fn take_named(&mut self, token: Token, function: &Function<'_>) -> Result<Stub, Refused> {
-        let counts = self.counts.get_or_insert_with(|| Counts::create(self.session.as_c(), token));
-        let (stub, counter) = self.stubs.take(token, counts)?;
-        match self.name(stub, counter, function) {
-            Ok(()) => Ok(stub),
-            Err(error) => {
-                self.stubs.put_back(stub);
-                Err(error)
+        let directory = self.memory.as_ref().unwrap_or(&self.session);
+        let counts = self.counts.get_or_insert_with(|| Counts::create(directory.as_c(), token, self.terms));
+        let Some(stubs) = self.stubs.get_mut(function.kind as usize) else { return Err(NO_REGISTRY) };
+        let (stub, counter) = stubs.take(token, counts)?;
+        self.name(stub, counter, function).map(|()| stub).inspect_err(|_| {
+            if let Some(stubs) = self.stubs.get_mut(function.kind as usize) {
+                stubs.put_back(stub);
             }
-        }
+        })
     }
 
     fn name(&mut self, stub: Stub, counter: u32, function: &Function<'_>) -> Result<(), Refused> {
@@ -234,7 +250,8 @@ impl Inner {
     /// The counters of this very process.
     fn counts(&mut self) -> &mut Counts {
         self.become_own_process();
-        self.counts.get_or_insert_with(|| Counts::create(self.session.as_c(), self.token))
+        let directory = self.memory.as_ref().unwrap_or(&self.session);
+        self.counts.get_or_insert_with(|| Counts::create(directory.as_c(), self.token, self.terms))
     }
 
     /// The registry of this very process.
@@ -256,9 +273,9 @@ impl Inner {
             self.generation = generation;
             self.token = sys::random_token();
             self.registry = None;
-            self.stubs.abandon();
+            self.stubs.iter_mut().for_each(StubMemory::abandon);
             if let Some(counts) = &mut self.counts {
-                counts.forked(self.session.as_c(), self.token);
+                counts.forked(self.memory.as_ref().unwrap_or(&self.session).as_c(), self.token);
             }
         }
     }
@@ -279,7 +296,7 @@ mod tests {
             first_line: 3,
             line_table_format: LineTableFormat::None,
             line_table,
-            resumes: false,
+            kind: FunctionKind::Plain,
         }
     }
 

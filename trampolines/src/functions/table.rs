@@ -12,7 +12,7 @@ pub fn key_of(function: &Function<'_>, seed: u64) -> u64 {
         let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xd6e8_feb8_6659_fd93);
         (product as u64) ^ ((product >> 64) as u64)
     }
-    let mut key = mix(seed, u64::from(function.first_line));
+    let mut key = mix(seed, u64::from(function.first_line) | (function.kind as u64) << 32);
     for text in [function.module, function.qualname, function.file, function.line_table] {
         key = mix(key, text.len() as u64);
         let (words, rest) = text.as_chunks::<8>();

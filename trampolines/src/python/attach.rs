@@ -2,7 +2,7 @@
 
 use super::labels;
 use super::refusal::Refusal;
-use super::{CPYTHON, CPython, find_python, find_version, sampled_of};
+use super::{CPYTHON, CPython, Stubs, find_python, find_version, sampled_of};
 use crate::capture;
 use crate::sys::{self, PathText, Refused};
 use crate::wire::Settings;
@@ -61,7 +61,7 @@ impl LockFunctions {
 pub fn attach(session: &PathText, settings: &Settings) -> Result<(), NotAttached> {
     if CPYTHON.get().is_none() {
         let version = find_version().ok_or(NotAttached::NotPython)?;
-        CPYTHON.set(find_python(version, *session, false).map_err(NotAttached::Refused)?);
+        CPYTHON.set(find_python(version, *session, Stubs::Off).map_err(NotAttached::Refused)?);
     }
     let python = CPYTHON.get().ok_or(NotAttached::NotPython)?;
     let lock = LockFunctions::load().ok_or(NotAttached::NotPython)?;

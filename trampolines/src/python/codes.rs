@@ -132,7 +132,7 @@ fn write_function(ring: &RingWriter, number: u32, function: &Function<'_>) -> Op
         file_size: function.file.len() as u32,
         line_table_size: lines.len() as u32,
         counter: NO_COUNTER,
-        flags: 0,
+        kind: function.kind as u32,
     });
     texts.iter().for_each(|text| room.write(text));
     room.commit(RingRecordKind::Code);
@@ -197,7 +197,7 @@ impl<M: Memory + Copy> Describe<'_, M> {
             file_size: file,
             line_table_size: lines as u32,
             counter: NO_COUNTER,
-            flags: 0,
+            kind: 0,
         });
         room.write(scratch.get(..used).unwrap_or_default());
         // By the texts' buffer, which has been written out by now.

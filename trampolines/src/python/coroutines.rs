@@ -14,13 +14,15 @@ use super::layout::Layout;
 use super::symbols::Object;
 use crate::capture::outside;
 use crate::stub::Stub;
+use crate::wire::FunctionKind;
 use core::ffi::c_int;
 
-/// `CO_COROUTINE` (Include/cpython/code.h).
+/// `CO_GENERATOR` (Include/cpython/code.h).
+const CO_GENERATOR: c_int = 0x20;
+/// `CO_COROUTINE` (ibid.).
 const CO_COROUTINE: c_int = 0x80;
-/// `CO_GENERATOR`, `CO_COROUTINE` and `CO_ASYNC_GENERATOR` (ibid.): functions that return before their bodies have run, and
-/// are entered each time that they go on.
-const RESUMING: c_int = 0x20 | CO_COROUTINE | 0x200;
+/// `CO_ASYNC_GENERATOR` (ibid.).
+const CO_ASYNC_GENERATOR: c_int = 0x200;
 
 /// What the slot of a code object is to have.
 ///
@@ -78,13 +80,17 @@ unsafe fn say(layout: &Layout, state: u64, (frame, code): (u64, u64), stub: u64)
     unsafe { outside::coroutine_runs(state, frame, code, stub, || inherited_serial(layout, state)) }
 }
 
-/// Whether a code object is of a generator or a coroutine.
+/// What kind of function a code object is.
 ///
 /// # Safety
 /// The code object is alive.
-pub unsafe fn resumes(layout: &Layout, code: *const Object) -> bool {
+pub unsafe fn kind(layout: &Layout, code: *const Object) -> FunctionKind {
     // SAFETY: as promised by the caller.
-    unsafe { flags(layout, code) & RESUMING != 0 }
+    match unsafe { flags(layout, code) } {
+        flags if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR) != 0 => FunctionKind::Coroutine,
+        flags if flags & CO_GENERATOR != 0 => FunctionKind::Generator,
+        _ => FunctionKind::Plain,
+    }
 }
 
 /// # Safety

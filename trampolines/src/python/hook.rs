@@ -11,12 +11,12 @@ use super::recursion;
 use super::refusal::Refusal;
 use super::register;
 use super::symbols::{EvalFrame, Object};
-use super::{CPython, FUNCTIONS, check};
-use super::{code_object, coroutines};
+use super::{CPython, FUNCTIONS, Stubs, check};
+use super::{code_object, coroutines, windows};
 use crate::lock::{Lock, Once};
 use crate::stub::{Counters, Stub, map_code, thread};
-use crate::sys::{KeepErrno, Refused};
-use crate::wire::{HOOK_NAME, MOST_LANES, Token};
+use crate::sys::{self, KeepErrno, Refused};
+use crate::wire::{GROUPS, HOOK_NAME, LaneHead, MOST_LANES, Token};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, fn_addr_eq};
 
@@ -53,7 +53,8 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     // Only the default evaluator certainly calls nobody. A thread that is deep puts the hook back by itself.
     let is_there = known.is_some_and(|known| {
         let covered = known.state != State::Removed && !fn_addr_eq(symbols.default_eval_frame, current);
-        known.is_hook(current) || covered || known.deep > 0
+        let in_windows = known.state == State::Active && windows::of_interpreter(address).is_some();
+        known.is_hook(current) || covered || in_windows || known.deep > 0
     });
     if is_there {
         let lane = with_interpreter(address, |known| {
@@ -66,8 +67,22 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     let installed = unsafe { reserve_slot(python, known.is_some())? };
     let known = Interpreter { address, id, hook: current, next: current, state: State::Removed, deep: 0, lane: 0 };
     let lane = interpreters::keep(known).ok_or(Refusal::TooManyInterpreters)?;
-    let made = make_hook(python, installed, current, lane).and_then(|hook| open_fast_path(lane).map(|_| hook));
-    match made {
+    let made = make_hook(python, installed, current, lane);
+    if let Stubs::Windowed { budget_ppm } = python.stubs {
+        let hook = made.map_err(Refusal::Memory)?;
+        // SAFETY: the lock is held; the hook stays, and what is set stays as long as the interpreter.
+        let begun = unsafe {
+            fn_addr_eq(symbols.default_eval_frame, current)
+                && windows::begin(symbols, lane, (address, hook, current), (budget_ppm, python.costs_ps))
+        };
+        if !begun {
+            interpreters::forget(address);
+            return Err(Refusal::NoWindows);
+        }
+        interpreters::keep(Interpreter { hook, state: State::Active, ..known });
+        return Ok(());
+    }
+    match made.and_then(|hook| open_fast_path(lane).map(|_| hook)) {
         Ok(hook) => {
             interpreters::keep(Interpreter { hook, state: State::Active, ..known });
             // SAFETY: the hook is an evaluator, and stays mapped for good.
@@ -127,7 +142,10 @@ fn open_fast_path(lane: usize) -> Result<Counters, Refused> {
     let (Some(words), Some(installed)) = (HookWords::of(lane), INSTALLED.get()) else {
         return Err(Refused { what: "mmap", errno: libc::ENOMEM });
     };
-    let counters = FUNCTIONS.counters(lane)?;
+    let counters = match windows::of_place(lane) {
+        Some(windows) => windows.map_lanes(|group| FUNCTIONS.counters(lane * GROUPS + group))?,
+        None => FUNCTIONS.counters(lane)?,
+    };
     words.open(installed.index, counters);
     Ok(counters)
 }
@@ -149,6 +167,9 @@ pub(super) unsafe fn remove(python: &CPython) {
         let current = (python.symbols.get_eval_frame)(interpreter);
         let next = with_interpreter(interpreter, |known| {
             let is_ours = known.is_hook(current);
+            if let Some(windows) = windows::of_interpreter(interpreter) {
+                windows.forget();
+            }
             known.state = match known.state {
                 State::Removed => State::Removed,
                 _ if is_ours => State::Removed,
@@ -248,8 +269,28 @@ pub(super) unsafe fn stub_of(python: &CPython, frame: *mut Object) -> Option<Stu
         let code = code_object::of_frame(&python.symbols, &python.layout.frame, frame)?;
         match code_object::extra(&python.layout.code, code, index) {
             Some(slot) => Some(Stub::from_slot(slot)?),
-            None => register::register(python, frame, code, index),
+            None => {
+                let began_ns = sys::monotonic_ns();
+                let stub = register::register(python, frame, code, index);
+                count_registering(python, sys::monotonic_ns().saturating_sub(began_ns));
+                stub
+            }
         }
+    }
+}
+
+/// Counts the time that it took to give a function its stub.
+///
+/// # Safety
+/// The interpreter's lock is held.
+unsafe fn count_registering(python: &CPython, took_ns: u64) {
+    // SAFETY: the lock is held, so there is a current interpreter.
+    let interpreter = unsafe { (python.symbols.this_interpreter)() };
+    let words = with_interpreter(interpreter, |known| HookWords::of(known.lane));
+    if let Some(counters) = words.flatten().and_then(HookWords::counters) {
+        // SAFETY: the counters are the interpreter's, and who holds its lock is alone with them.
+        let head = unsafe { &mut *(counters.address() as *mut LaneHead) };
+        head.registering_ns = head.registering_ns.wrapping_add(took_ns);
     }
 }
 
@@ -276,6 +317,9 @@ pub(super) unsafe fn suspend(python: &CPython, interpreter: *mut Object) {
         let current = (python.symbols.get_eval_frame)(interpreter);
         let next = with_interpreter(interpreter, |known| {
             known.deep += 1;
+            if let Some(windows) = windows::of_interpreter(interpreter) {
+                windows.set_deep(known.deep);
+            }
             known.is_hook(current).then_some(known.next)
         });
         if let Some(next) = next.flatten() {
@@ -294,6 +338,10 @@ pub(super) unsafe fn resume(python: &CPython, interpreter: *mut Object) {
         let current = (python.symbols.get_eval_frame)(interpreter);
         let hook = with_interpreter(interpreter, |known| {
             known.deep = known.deep.saturating_sub(1);
+            if let Some(windows) = windows::of_interpreter(interpreter) {
+                windows.set_deep(known.deep);
+                return None;
+            }
             let undisturbed = known.state == State::Active && known.is_next(current);
             (known.deep == 0 && undisturbed).then_some(known.hook)
         });

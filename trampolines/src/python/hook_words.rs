@@ -37,8 +37,13 @@ impl HookWords {
 
     /// Opens the fast path for code objects that have a slot at `index`.
     pub fn open(&self, index: u16, counters: Counters) {
-        self.counters.store(counters.address() as *mut u64, Ordering::Relaxed);
+        self.count_in(counters);
         self.gate.store(gate(index), Ordering::Release);
+    }
+
+    /// Has stubs count elsewhere.
+    pub fn count_in(&self, counters: Counters) {
+        self.counters.store(counters.address() as *mut u64, Ordering::Relaxed);
     }
 
     /// Closes the fast path.

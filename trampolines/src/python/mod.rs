@@ -9,10 +9,12 @@ mod check;
 mod code_object;
 mod codes;
 mod coroutines;
+mod costs;
 mod current;
 mod definitions;
 pub mod dict;
 mod frame_module;
+mod governor;
 mod hook;
 mod hook_code;
 mod hook_words;
@@ -40,6 +42,7 @@ pub mod text;
 mod values;
 mod variables;
 mod version;
+pub(crate) mod windows;
 
 pub use anchors::{Anchors, Known, may_be_left};
 pub(crate) use attach::attach;
@@ -56,10 +59,11 @@ pub(crate) use text::push_text;
 pub use version::{SUPPORTED, Version};
 
 use crate::capture;
+use crate::counts::Terms;
 use crate::functions::Functions;
 use crate::lock::Once;
 use crate::sys::{self, KeepErrno, PathText, Refused};
-use crate::wire::{Driver, Settings, Status, StubsSetting};
+use crate::wire::{Driver, GROUPS, KINDS, Settings, Status, StubsSetting};
 use core::ffi::{CStr, c_char};
 use refusal::Refusal;
 
@@ -80,8 +84,35 @@ struct CPython {
     version: Version,
     /// The session's directory, as it was named when the process started.
     session: PathText,
-    /// Whether functions run through stubs.
-    stubs: bool,
+    /// The directory for what has to be in memory: a page of a file on a disk can take milliseconds when it is first written.
+    memory: Option<PathText>,
+    stubs: Stubs,
+    /// What a stub that is entered costs here, by [`FunctionKind`](crate::wire::FunctionKind), in picoseconds.
+    costs_ps: [u32; KINDS],
+}
+
+/// When functions run through stubs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stubs {
+    Off,
+    Full,
+    /// In windows, so that they cost so many millionths of the time.
+    Windowed {
+        budget_ppm: u32,
+    },
+}
+
+impl Stubs {
+    fn of(settings: Option<&Settings>, version: Version) -> Stubs {
+        let Some(settings) = settings else { return Stubs::Full };
+        match StubsSetting::from_raw(settings.stubs) {
+            None | Some(StubsSetting::Full) => Stubs::Full,
+            Some(StubsSetting::Off) => Stubs::Off,
+            Some(StubsSetting::Auto) if version.minor < FIRST_WITH_INLINED_CALLS => Stubs::Full,
+            Some(StubsSetting::Auto) => Stubs::Off,
+            Some(StubsSetting::Windowed) => Stubs::Windowed { budget_ppm: settings.budget_ppm },
+        }
+    }
 }
 
 /// Looks for CPython in this process, before it is initialized, begins to sample it if the session asks for that, and
@@ -95,14 +126,10 @@ pub fn start(session: PathText, settings: Option<Settings>) {
         return;
     }
     let Some(version) = find_version() else { return };
-    let stubs = match settings.and_then(|settings| StubsSetting::from_raw(settings.stubs)) {
-        None | Some(StubsSetting::Full) => true,
-        Some(StubsSetting::Off) => false,
-        Some(StubsSetting::Auto) => version.minor < FIRST_WITH_INLINED_CALLS,
-    };
-    match find_python(version, session, stubs) {
-        Ok(python) => {
+    match find_python(version, session, Stubs::of(settings.as_ref(), version)) {
+        Ok(mut python) => {
             if let Some(settings) = settings {
+                python.memory = settings.memory();
                 // Without memory or timers the program runs as if there were no session.
                 let sampled = sampled_of(&python);
                 if let Ok(sampled) = &sampled {
@@ -147,7 +174,7 @@ fn find_version() -> Option<Version> {
     Version::parse(text)
 }
 
-fn find_python(version: Version, session: PathText, stubs: bool) -> Result<CPython, Refusal> {
+fn find_python(version: Version, session: PathText, stubs: Stubs) -> Result<CPython, Refusal> {
     if version.major != 3 {
         return Err(Refusal::Version);
     }
@@ -159,7 +186,8 @@ fn find_python(version: Version, session: PathText, stubs: bool) -> Result<CPyth
         return Err(Refusal::PreRelease);
     }
     let symbols = symbols::Symbols::load().map_err(Refusal::Missing)?;
-    Ok(CPython { symbols, layout, version, session, stubs })
+    let costs_ps = if stubs == Stubs::Off { [0; KINDS] } else { costs::of(layout) };
+    Ok(CPython { symbols, layout, version, session, memory: None, stubs, costs_ps })
 }
 
 fn refuse(session: &PathText, version: Version, why: Refusal) {
@@ -190,12 +218,14 @@ fn on_interpreter_start() {
     }
     // Without a registry there would be no names for the stubs: the program runs as if there were no session.
     if FUNCTIONS.start(python.session.as_c(), python.version.hex()).is_ok() {
+        let groups = if matches!(python.stubs, Stubs::Windowed { .. }) { GROUPS } else { 1 };
+        FUNCTIONS.set_terms(Terms { groups: groups as u32, costs_ps: python.costs_ps }, python.memory);
         install_and_say(python);
     }
 }
 
 fn install_and_say(python: &CPython) {
-    if !python.stubs {
+    if python.stubs == Stubs::Off {
         FUNCTIONS.set_status(Status::Running, "");
         return;
     }

@@ -24,6 +24,8 @@ pub enum Refusal {
     NoSlot,
     /// Our slot in `co_extra` would not be the same in all interpreters of the process.
     OtherSlot,
+    /// Stubs cannot be switched on and off.
+    NoWindows,
     /// There are more interpreters in the process than can be kept.
     TooManyInterpreters,
     /// The kernel gives no memory for code.
@@ -45,6 +47,11 @@ impl fmt::Display for Refusal {
             Refusal::Layout(field) => write!(f, "its layout is not the one of its version: {field} is elsewhere"),
             Refusal::NoSlot => write!(f, "other tools have taken all slots of co_extra"),
             Refusal::OtherSlot => write!(f, "another tool uses co_extra differently in one of its interpreters"),
+            Refusal::NoWindows => write!(
+                f,
+                "stubs cannot be on in windows: another tool has set an evaluator, it keeps that elsewhere, or it has too \
+                 many interpreters"
+            ),
             Refusal::TooManyInterpreters => write!(f, "it has too many interpreters in one process"),
             Refusal::Memory(refused) => write!(f, "there is no memory for code: {refused}"),
         }

@@ -122,7 +122,7 @@ impl Registration<'_> {
                 first_line: first_line(&layout.code, code),
                 line_table_format: layout.code.line_table_format,
                 line_table: bytes(symbols, field(code, layout.code.line_table)),
-                resumes: coroutines::resumes(layout, code),
+                kind: coroutines::kind(layout, code),
             };
             if let Some(capture) = capture::CAPTURE.get() {
                 tell(capture, code as u64, &function);

@@ -28,7 +28,7 @@ pub use unwind::{Cfa, Saved, UnwindEntry, UnwindRow, row_at};
 
 use crate::counts::Counts;
 use crate::sys::Refused;
-use crate::wire::{NO_COUNTER, STUBS_NAME, Token};
+use crate::wire::{FunctionKind, LaneHead, NO_COUNTER, STUBS_NAME, Token};
 use core::ptr::NonNull;
 
 /// A stub: the address of its first instruction.
@@ -63,6 +63,10 @@ impl Counters {
         self.0.as_ptr() as usize
     }
 }
+
+/// How many counters can be the sum of several stubs': a stub on x86-64 has a byte for how far away the sum is.
+const MOST_SUMS: u8 = 16;
+const _: () = assert!(LaneHead::entered(FunctionKind::Coroutine) < MOST_SUMS);
 
 /// What a stub calls: a function of three words that returns a word.
 pub type Evaluator = unsafe extern "C" fn(usize, usize, usize) -> usize;
@@ -107,7 +111,12 @@ impl Stub {
 }
 
 /// How many stubs the first block of memory holds; each further one doubles it up to [`LARGEST_BLOCK`].
-const FIRST_BLOCK: usize = 1024;
+const fn first_block(kind: FunctionKind) -> usize {
+    match kind {
+        FunctionKind::Plain => 1024,
+        FunctionKind::Generator | FunctionKind::Coroutine => 128,
+    }
+}
 const LARGEST_BLOCK: usize = 16_384;
 
 /// The counter of a block's stub.
@@ -115,9 +124,10 @@ fn counter_of(first: u32, index: usize) -> u32 {
     if first == NO_COUNTER { NO_COUNTER } else { first.wrapping_add(index as u32) }
 }
 
-/// Hands out stubs, each of them once.
+/// Hands out stubs of functions of one kind, each of them once.
 #[derive(Debug)]
 pub(crate) struct StubMemory {
+    kind: FunctionKind,
     next: Option<NonNull<u8>>,
     left: usize,
     block: usize,
@@ -132,8 +142,8 @@ unsafe impl Send for StubMemory {}
 
 impl StubMemory {
     /// No memory yet.
-    pub const fn new() -> StubMemory {
-        StubMemory { next: None, left: 0, block: FIRST_BLOCK, first_counter: NO_COUNTER, stubs: 0 }
+    pub const fn new(kind: FunctionKind) -> StubMemory {
+        StubMemory { kind, next: None, left: 0, block: first_block(kind), first_counter: NO_COUNTER, stubs: 0 }
     }
 
     /// A stub that nobody has had before, in memory that carries the token's name, and its counter.
@@ -146,7 +156,8 @@ impl StubMemory {
             _ => {
                 let head = thread::offset() + thread::HEAD;
                 let first = counts.give(self.block as u32).unwrap_or(NO_COUNTER);
-                let code = |index| native::stub_code(head, counter_of(first, index));
+                let sum = LaneHead::entered(self.kind);
+                let code = |index| native::stub_code(head, sum, counter_of(first, index));
                 let start = map_code(STUBS_NAME, token, self.block, code)?;
                 // A table that finds no memory costs backtraces within the process, nothing else.
                 let _ = eh_frame::register(start, self.block);
@@ -175,6 +186,6 @@ impl StubMemory {
 
     /// Leaves what is left of the memory unused: its name is another process's.
     pub fn abandon(&mut self) {
-        *self = StubMemory::new();
+        *self = StubMemory::new(self.kind);
     }
 }

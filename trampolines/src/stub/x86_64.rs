@@ -6,12 +6,9 @@ use super::unwind::{Cfa, Saved, UnwindEntry, UnwindRow};
 /// The size of a stub in bytes, and its alignment.
 pub const STUB_SIZE: usize = 64;
 
-/// What unused code memory is filled with: `int3`.
-const FILL: u8 = 0xcc;
-
 /// The offset in the stub of the address to which the evaluator returns. The word below a live stub record is this
 /// address.
-pub const RETURN_OFFSET: u16 = 47;
+pub const RETURN_OFFSET: u16 = 48;
 
 /// The registers' numbers: System V ABI for x86-64, figure 3.36.
 pub const DWARF: DwarfNumbers = DwarfNumbers { stack_pointer: 7, frame_pointer: 6, return_address: 16 };
@@ -22,10 +19,12 @@ pub const DWARF: DwarfNumbers = DwarfNumbers { stack_pointer: 7, frame_pointer: 
 /// (System V ABI: `rdi`, `rsi`, `rdx`, `rcx`, `r8`), and returns what the evaluator returns. While that runs, the stub's frame holds its record
 /// (see [`super::record`]) right below the saved frame pointer.
 ///
-/// `head` is the offset of the thread's head of records from the thread pointer (`fs`), and `counter` says which of the
-/// counters is the stub's. One thread at a time uses them, so the addition is a plain one.
-pub const fn stub_code(head: i32, counter: u32) -> [u8; STUB_SIZE] {
+/// `head` is the offset of the thread's head of records from the thread pointer (`fs`), `counter` says which of the
+/// counters is the stub's, and `sum` which of the first [`MOST_SUMS`] is that of all stubs of its kind. One thread at a time uses
+/// them, so the additions are plain ones.
+pub const fn stub_code(head: i32, sum: u8, counter: u32) -> [u8; STUB_SIZE] {
     let h = head.to_le_bytes();
+    let s = sum * 8;
     let c = (counter * 8).to_le_bytes();
     [
         0xf3, 0x0f, 0x1e, 0xfa, //                          0  endbr64
@@ -36,16 +35,17 @@ pub const fn stub_code(head: i32, counter: u32) -> [u8; STUB_SIZE] {
         0x50, //                                           18  push rax: tag
         0x56, //                                           19  push rsi: second argument, the interpreter's frame
         0x57, //                                           20  push rdi: first argument, the interpreter's thread
-        0x64, 0xff, 0x34, 0x25, h[0], h[1], h[2], h[3], // 21  push fs:[head]: link
-        0x64, 0x48, 0x89, 0x2c, 0x25, h[0], h[1], h[2], h[3], // 29  mov fs:[head], rbp
-        0x49, 0xff, 0x80, c[0], c[1], c[2], c[3], //       38  inc qword [r8 + 8 * counter]
-        0xff, 0xd1, //                                     45  call rcx
-        0x64, 0x8f, 0x04, 0x25, h[0], h[1], h[2], h[3], // 47  pop fs:[head]
-        0x31, 0xc9, //                                     55  xor ecx, ecx
-        0x48, 0x89, 0x4d, 0xf8, //                         57  mov [rbp - 8], rcx: the record is over
-        0xc9, //                                           61  leave
-        0xc3, //                                           62  ret
-        FILL,
+        0x48, 0xc7, 0xc0, h[0], h[1], h[2], h[3], //       21  mov rax, head
+        0x64, 0xff, 0x30, //                               28  push fs:[rax]: link
+        0x64, 0x48, 0x89, 0x28, //                         31  mov fs:[rax], rbp
+        0x49, 0xff, 0x40, s, //                            35  inc qword [r8 + 8 * sum]
+        0x49, 0xff, 0x80, c[0], c[1], c[2], c[3], //       39  inc qword [r8 + 8 * counter]
+        0xff, 0xd1, //                                     46  call rcx
+        0x64, 0x8f, 0x04, 0x25, h[0], h[1], h[2], h[3], // 48  pop fs:[head]
+        0x31, 0xc9, //                                     56  xor ecx, ecx
+        0x48, 0x89, 0x4d, 0xf8, //                         58  mov [rbp - 8], rcx: the record is over
+        0xc9, //                                           62  leave
+        0xc3, //                                           63  ret
     ]
 }
 
@@ -64,5 +64,5 @@ pub const UNWIND_TABLE: &[UnwindEntry] = &[
     UnwindEntry { from: 0, row: BEFORE_FRAME },
     UnwindEntry { from: 5, row: FRAME_POINTER_PUSHED },
     UnwindEntry { from: 8, row: IN_FRAME },
-    UnwindEntry { from: 62, row: BEFORE_FRAME },
+    UnwindEntry { from: 63, row: BEFORE_FRAME },
 ];

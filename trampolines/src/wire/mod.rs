@@ -20,15 +20,17 @@ pub use control::{
     LONGEST_SILENCE_NS, REASON_FILE,
 };
 pub use counts::{
-    COUNTERS, COUNTS_EXTENSION, COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, Head, LANE_SIZE, LANES_AT, MOST_LANES,
-    NO_COUNTER, lane_at,
+    COUNTERS, COUNTS_EXTENSION, COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, GROUPS, HEAD_COUNTERS, Head, LANE_SIZE,
+    LANES_AT, LaneHead, MOST_LANES, NO_COUNTER, lane_at,
 };
 pub use moments::{
     AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,
     TaskRecord,
 };
-pub use registry::{Function, Header, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status};
-pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, RESUMES, Records, VERSION, read_function};
+pub use registry::{
+    Function, FunctionKind, Header, KINDS, LineTableFormat, ReadError, Reader, Record, RecordHeader, RecordKind, Status,
+};
+pub use registry::{FunctionRecord, MAGIC, MESSAGE_SIZE, Records, VERSION, read_function};
 pub use ring::{RING_DATA, RING_EXTENSION, RING_MAGIC, RING_VERSION, RingHeader, RingLine, RingRecord};
 pub use sample::{FrameLink, NO_INSTRUCTION, REGISTERS, RingRecordKind, SampleRecord, ThreadRecord, sample_flags};
 pub use sample::{LONGEST_TASK_NAME, MOST_AWAITERS, REMEMBERED_SCOPES, ScopeRecord, TASK_KEY};

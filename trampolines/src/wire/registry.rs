@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// The first eight bytes of a registry.
 pub const MAGIC: [u8; 8] = *b"PRONKREG";
 /// The version of the format that this crate reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The room for [`Header::message`], in bytes.
 pub const MESSAGE_SIZE: usize = 256;
 
@@ -157,14 +157,47 @@ pub struct FunctionRecord {
     pub line_table_size: u32,
     /// The stub's counter in each lane of the [file of counts](super::CountsHeader); [`super::NO_COUNTER`] if it has none.
     pub counter: u32,
-    /// [`RESUMES`], or 0. Rings do not say it.
-    pub flags: u32,
+    /// A [`FunctionKind`]. Rings do not say it.
+    pub kind: u32,
 }
 
 const _: () = assert!(size_of::<FunctionRecord>() == 40);
 
-/// A flag of a [`FunctionRecord`]: see [`Function::resumes`].
-pub const RESUMES: u32 = 1;
+/// What kind of function it is, on which depends what its stub costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum FunctionKind {
+    /// One that runs from its call to its return.
+    #[default]
+    Plain = 0,
+    /// A generator.
+    Generator = 1,
+    /// A coroutine, or an asynchronous generator.
+    Coroutine = 2,
+}
+
+/// How many kinds there are.
+pub const KINDS: usize = 3;
+
+impl FunctionKind {
+    /// Each of them, by their numbers.
+    pub const ALL: [FunctionKind; KINDS] = [FunctionKind::Plain, FunctionKind::Generator, FunctionKind::Coroutine];
+
+    /// The kind that a number stands for.
+    pub const fn from_raw(raw: u32) -> Option<FunctionKind> {
+        match raw {
+            0 => Some(FunctionKind::Plain),
+            1 => Some(FunctionKind::Generator),
+            2 => Some(FunctionKind::Coroutine),
+            _ => None,
+        }
+    }
+
+    /// Whether the stub of such a function is entered each time that it goes on.
+    pub const fn resumes(self) -> bool {
+        !matches!(self, FunctionKind::Plain)
+    }
+}
 
 /// What a function is called and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,8 +214,8 @@ pub struct Function<'a> {
     pub line_table_format: LineTableFormat,
     /// Which instruction is on which line.
     pub line_table: &'a [u8],
-    /// Whether it is a generator or a coroutine: its stub is entered each time that it goes on.
-    pub resumes: bool,
+    /// What kind of function it is.
+    pub kind: FunctionKind,
 }
 
 /// Why a file is not a registry that can be read.
@@ -372,11 +405,7 @@ pub fn read_function(body: &[u8]) -> Option<(u64, Function<'_>)> {
         line_table: take(offset_of!(FunctionRecord, line_table_size))?,
         first_line: number(offset_of!(FunctionRecord, first_line))?,
         line_table_format: LineTableFormat::from_raw(number(offset_of!(FunctionRecord, line_table_format))?)?,
-        resumes: match number(offset_of!(FunctionRecord, flags))? {
-            0 => false,
-            RESUMES => true,
-            _ => return None,
-        },
+        kind: FunctionKind::from_raw(number(offset_of!(FunctionRecord, kind))?)?,
     };
     Some((u64_at(body, offset_of!(FunctionRecord, stub))?, function))
 }

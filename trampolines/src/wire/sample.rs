@@ -81,6 +81,8 @@ pub mod sample_flags {
     pub const SAME_TASK_NAME: u32 = 16;
     /// The task is awaited by the frames by which the thread's last sample with an awaited task was.
     pub const SAME_AWAITERS: u32 = 32;
+    /// Stubs were on, in a window, until the sample was taken.
+    pub const STUBS_ON: u32 = 64;
 }
 
 /// The number of registers in a sample.

@@ -2,6 +2,8 @@
 //!
 //! Without the file an agent runs functions through stubs and takes no samples: somebody outside does.
 
+use crate::sys::PathText;
+use core::ffi::CStr;
 use core::mem::{offset_of, size_of};
 
 /// The file's name in the session's directory.
@@ -9,7 +11,7 @@ pub const SETTINGS_FILE: &str = "settings";
 /// The first eight bytes of the file.
 pub const SETTINGS_MAGIC: [u8; 8] = *b"PRONKSET";
 /// The version of the format that this crate reads and writes.
-pub const SETTINGS_VERSION: u32 = 4;
+pub const SETTINGS_VERSION: u32 = 5;
 /// The room for [`Settings::ring_directory`], in bytes.
 pub const DIRECTORY_SIZE: usize = 256;
 
@@ -84,6 +86,8 @@ pub enum StubsSetting {
     /// whose code objects do not know their qualified names.
     #[default]
     Auto = 2,
+    /// In windows, so that they cost no more than [`Settings::budget_ppm`].
+    Windowed = 3,
 }
 
 impl StubsSetting {
@@ -93,6 +97,7 @@ impl StubsSetting {
             0 => Some(StubsSetting::Off),
             1 => Some(StubsSetting::Full),
             2 => Some(StubsSetting::Auto),
+            3 => Some(StubsSetting::Windowed),
             _ => None,
         }
     }
@@ -150,6 +155,10 @@ pub struct Settings {
     pub spans: u32,
     /// Which processes take part.
     pub followed: Followed,
+    /// With [`StubsSetting::Windowed`]: what stubs may cost, in millionths of the CPU time.
+    pub budget_ppm: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The directory for rings, zero-terminated.
     pub ring_directory: [u8; DIRECTORY_SIZE],
     /// The context variables whose values are labels: of each the label's key, the module's name and the variable's, with a
@@ -183,8 +192,8 @@ pub struct ArgumentName<'a> {
 }
 
 const _: () = {
-    assert!(size_of::<Settings>() == 56 + DIRECTORY_SIZE + VARIABLES_SIZE + ARGUMENTS_SIZE);
-    assert!(offset_of!(Settings, ring_directory) == 56);
+    assert!(size_of::<Settings>() == 64 + DIRECTORY_SIZE + VARIABLES_SIZE + ARGUMENTS_SIZE);
+    assert!(offset_of!(Settings, ring_directory) == 64);
 };
 
 impl Settings {
@@ -192,6 +201,13 @@ impl Settings {
     pub fn variables(&self) -> impl Iterator<Item = VariableName<'_>> + Clone {
         let name = |[key, module, variable]: [_; 3]| VariableName { key, module, variable };
         threes(&self.variables).map(name).take(MOST_VARIABLES)
+    }
+
+    /// The directory for rings, if there is room for its name.
+    pub(crate) fn memory(&self) -> Option<PathText> {
+        let mut path = PathText::new();
+        let name = CStr::from_bytes_until_nul(&self.ring_directory).ok()?;
+        path.push(name.to_bytes()).then_some(path)
     }
 
     /// Whether labels come from context variables.
@@ -255,6 +271,8 @@ mod tests {
             await_chains: 1,
             spans: 1,
             followed: Followed::only(7),
+            budget_ppm: 20_000,
+            reserved: 0,
             ring_directory: [0; DIRECTORY_SIZE],
             variables: [0; VARIABLES_SIZE],
             arguments: [0; ARGUMENTS_SIZE],

@@ -57,6 +57,7 @@ pub fn live() -> Live {
         notes: Vec::new(),
         exit: None,
         session: std::env::temp_dir(),
+        counts: std::env::temp_dir(),
     };
     let mut live = Live::new(recording, NativeFrames::Extensions);
     let process = Process {
@@ -78,6 +79,7 @@ pub fn live() -> Live {
         stack: Some(StackId(stack)),
         context: context.map(ContextId),
         weight,
+        in_window: false,
     };
     // The stacks: main, main serve, main serve fib, main serve fib fib, main pack.
     let stacks = [(None, 0), (Some(0), 1), (Some(1), 2), (Some(2), 2), (Some(0), 3)];

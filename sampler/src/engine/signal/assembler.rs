@@ -372,7 +372,8 @@ impl Assembler {
         };
         let weight = sample.weight.max(1);
         let waited = if last.is_some() { sample.waited.min(weight - 1) } else { 0 };
-        let alike = |stack, context, weight| Sample { thread: id, time, stack, context, weight };
+        let in_window = sample.flags & sample_flags::STUBS_ON != 0;
+        let alike = |stack, context, weight| Sample { thread: id, time, stack, context, weight, in_window };
         self.samples.extend((waited > 0).then(|| alike(last, last_context, waited)));
         self.samples.push(alike(stack, context, weight - waited));
         self.losses.folded_values += folded.saturating_mul((weight - waited).into());

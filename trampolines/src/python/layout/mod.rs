@@ -19,7 +19,7 @@ pub use runtime::{
     COOKIE, DebugOffsets, Fields, GIL_HOLDER, GIL_LOCKED, Gil, INTERPRETER_OF_THREAD, Published, Source,
 };
 
-use crate::wire::LineTableFormat;
+use crate::wire::{KINDS, LineTableFormat};
 use core::ffi::CStr;
 
 /// One version's layout.
@@ -51,6 +51,9 @@ pub struct Layout {
     pub runtime: Source,
     /// The thread's budget of C recursion, in the versions that count it.
     pub c_recursion: Option<Recursion>,
+    /// What a stub that is entered costs, by [`FunctionKind`](crate::wire::FunctionKind), in nanoseconds: measured with
+    /// `bench/overhead/stubs.py` on the machine that others are compared with.
+    pub stub_costs_ns: [u16; KINDS],
 }
 
 /// The variables of a frame.

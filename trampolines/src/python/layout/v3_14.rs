@@ -64,4 +64,5 @@ pub const LAYOUT: Layout = Layout {
         code: 39,
     }),
     c_recursion: None,
+    stub_costs_ns: [17, 10, 85],
 };

@@ -154,5 +154,6 @@ fn whole(live: &Live) -> pronk_sampler::recording::Recording {
         notes: Vec::new(),
         exit: None,
         session: so_far.session.clone(),
+        counts: so_far.counts.clone(),
     }
 }
