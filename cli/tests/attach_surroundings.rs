@@ -1,5 +1,5 @@
-//! Processes to which the kernel, the C library or their files give less than usual, and those with several interpreters, are
-//! attached to all the same, or it is said what is missing.
+//! Processes to which the kernel, the C library or their files give less than usual, and those with several interpreters,
+//! are attached to all the same, or it is said what is missing.
 
 mod common;
 

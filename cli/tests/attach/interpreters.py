@@ -1,6 +1,6 @@
-"""Threads that work in interpreters of their own, from 3.12 on with locks of their own, too: one that runs all the time, one that
-waits often, and, for the first argument `churn`, one that makes an interpreter, works in it and destroys it, again and again.
-Says `ready` first, and from then on a line for each round of the main interpreter."""
+"""Threads that work in interpreters of their own, from 3.12 on with locks of their own, too: one that runs all the time, one
+that waits often, and, for the first argument `churn`, one that makes an interpreter, works in it and destroys it, again and
+again. Says `ready` first, and from then on a line for each round of the main interpreter."""
 
 import os
 import sys
