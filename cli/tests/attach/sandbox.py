@@ -1,5 +1,5 @@
-"""Has the kernel refuse some system calls to this process from now on, as a sandbox does: `sandbox.py NAME,NAME [COMMAND...]`
-(seccomp(2), "Seccomp filter"). Then executes the command, or works itself for ever."""
+"""Has the kernel refuse some system calls to this process from now on, as a sandbox does: `sandbox.py NAME,NAME
+[COMMAND...]` (seccomp(2), "Seccomp filter"). Then executes the command, or works itself for ever."""
 
 import ctypes
 import errno
