@@ -235,20 +235,54 @@ fn a_child_that_was_forked_meanwhile_is_attached_to_afterwards() {
 
 #[test]
 fn a_profiler_that_stood_still_says_that_samples_ended() {
-    let mut running = Running::in_state(any_interpreter(), "burning");
+    for signal in [Signal::SIGSTOP, Signal::SIGTSTP] {
+        let mut running = Running::in_state(any_interpreter(), "burning");
+        let before = running.traces();
+        let place = Place::new();
+        // A group of its own, as a shell's job has: one without a parent outside is not stopped by Ctrl-Z (setpgid(2)).
+        let mut pronk = running.record(&place, &[]).stderr(Stdio::piped()).process_group(0).spawn().unwrap();
+        let mut stderr = BufReader::new(pronk.stderr.take().unwrap());
+        stderr.read_line(&mut String::new()).unwrap();
+        let pid = Pid::from_raw(pronk.id() as i32);
+        kill(pid, signal).unwrap();
+        running.assert_left_as(&before);
+        kill(pid, Signal::SIGCONT).unwrap();
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        assert!(pronk.wait().unwrap().success() && said.contains("took no more samples after a while"), "{said}");
+        assert!(running.is_alive());
+    }
+}
+
+#[test]
+fn a_program_may_stop_and_go_on_while_it_is_sampled() {
+    let mut running = Running::python(any_interpreter(), "attach/server.py", &[]);
     let before = running.traces();
     let place = Place::new();
     let mut pronk = running.record(&place, &[]).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(pronk.stderr.take().unwrap());
     stderr.read_line(&mut String::new()).unwrap();
-    let pid = Pid::from_raw(pronk.id() as i32);
-    kill(pid, Signal::SIGSTOP).unwrap();
-    running.assert_left_as(&before);
+    let pid = Pid::from_raw(running.pid() as i32);
+    let stop = |pid| {
+        kill(pid, Signal::SIGSTOP).unwrap();
+        until("the program to stop", || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            status.contains("State:\tT").then_some(())
+        });
+    };
+    stop(pid);
     kill(pid, Signal::SIGCONT).unwrap();
+    running.goes_on();
+    // The session ends while it is stopped.
+    stop(pid);
+    kill(Pid::from_raw(pronk.id() as i32), Signal::SIGINT).unwrap();
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
-    assert!(pronk.wait().unwrap().success() && said.contains("took no more samples after a while"), "{said}");
-    assert!(running.is_alive());
+    assert!(pronk.wait().unwrap().success() && said.contains("is stopped: pronk's agent leaves it"), "{said}");
+    assert!(place.folded("x.folded").of("answer") > 0, "{said}");
+    kill(pid, Signal::SIGCONT).unwrap();
+    running.assert_left_as(&before);
+    running.goes_on();
 }
 
 #[test]

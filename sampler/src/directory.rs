@@ -68,13 +68,16 @@ impl SessionDirectory {
     /// among those.
     ///
     /// # Errors
-    /// [`Error::NoDirectory`] as above; [`Error::NotPermitted`] when the process's files may not be looked at.
+    /// [`Error::NoDirectory`] or [`Error::NoDirectoryInside`] as above; [`Error::NotPermitted`] when the process's files may not be looked at.
     pub fn create_for(pid: u32, agent: &[u8]) -> Result<SessionDirectory, Error> {
         match Root::of(pid)? {
             None => SessionDirectory::create(agent),
             Some(root) => {
                 let places = ["/tmp", "/var/tmp", "/dev/shm", "/run", "/"].map(PathBuf::from);
-                SessionDirectory::create_in(&Arc::new(root), &places, agent)
+                SessionDirectory::create_in(&Arc::new(root), &places, agent).map_err(|error| match error {
+                    Error::NoDirectory(reasons) => Error::NoDirectoryInside(reasons),
+                    other => other,
+                })
             }
         }
     }

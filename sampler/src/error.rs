@@ -87,6 +87,12 @@ pub enum Error {
         /// What `execve` said.
         source: io::Error,
     },
+    /// None of the places for a session's directory would do, in what a process sees as its files.
+    #[error(
+        "no place for a private directory that may hold a library to load, where the process sees it:{0}\nmount one there that \
+             is writable and may hold programs, as with `docker run --tmpfs /tmp:exec`"
+    )]
+    NoDirectoryInside(String),
     /// None of the places for a session's directory would do.
     #[error(
         "no place for a private directory that may hold a library to load:{0}\nset TMPDIR to a directory that is \
@@ -186,6 +192,17 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A filter of system calls holds for this process.
+    #[error(
+        "process {pid} cannot be stopped ({source}): a filter of system calls (seccomp) refuses ptrace to pronk itself; run pronk \
+         outside of that sandbox, or allow it ptrace: in a container, start that with --cap-add SYS_PTRACE"
+    )]
+    PtraceFiltered {
+        /// The process.
+        pid: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Another process traces it.
     #[error("process {pid} is traced by process {tracer}, a debugger or strace perhaps: end that one first")]
     Traced {
@@ -217,12 +234,14 @@ pub enum Error {
     )]
     NoPlace(u32),
     /// The library could not be loaded.
-    #[error("process {pid} cannot load pronk's agent: {reason}")]
+    #[error("process {pid} cannot load pronk's agent: {reason}{advice}")]
     AgentNotLoaded {
         /// The process.
         pid: u32,
         /// What its dynamic linker said.
         reason: String,
+        /// What may be behind that.
+        advice: &'static str,
     },
     /// The agent does not take part.
     #[error("process {pid} cannot be profiled: {reason}")]
@@ -233,17 +252,19 @@ pub enum Error {
         reason: String,
     },
     /// The call was not made in time.
-    #[error("process {pid} has not answered in {} s; if it is frozen, let it go on, and try again", .waited.as_secs())]
+    #[error("process {pid} has not answered in {} s; if it is frozen, let it go on, and try again{advice}", .waited.as_secs())]
     NoAnswer {
         /// The process.
         pid: u32,
         /// How long that was waited for.
         waited: Duration,
+        /// What may be behind that.
+        advice: &'static str,
     },
     /// The interpreter's lock was not given up.
     #[error(
-        "process {pid} has not given up the interpreter's lock in {} s: code in C keeps it; see where with \
-         `pronk dump --pid {pid} --native`", .waited.as_secs()
+        "process {pid} has not given up the interpreter's lock in {} s: code in C keeps it, or, up to 3.11, a thread \
+         of another interpreter that never waits; see where with `pronk dump --pid {pid} --native`", .waited.as_secs()
     )]
     NoLock {
         /// The process.

@@ -166,6 +166,10 @@ impl Session {
         let Some(settings) = capture::settings_of(&self.directory) else {
             return self.refuse(&"the session's settings cannot be read");
         };
+        // Without it no thread could be found, and nothing known of the memory that they use.
+        if !sys::each_thread(|_| ()) {
+            return self.refuse(&"it sees no /proc: mount one in its root, as with `mount -t proc proc ROOT/proc`");
+        }
         if let Err(reason) = python::attach(&self.directory, &settings) {
             return self.refuse(&reason);
         }

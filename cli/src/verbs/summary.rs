@@ -122,7 +122,10 @@ fn quality(quality: &Quality) -> Vec<String> {
         ("samples with native frames that could not be unwound", quality.gaps),
         ("samples without a stack", quality.without_stack),
         ("samples whose Python frames could not be read to the root", quality.torn),
-        ("threads that could not be sampled", quality.unsampled_threads),
+        (
+            "threads that could not be sampled: the system, or a filter of system calls (seccomp), gives no timer or memory",
+            quality.unsampled_threads,
+        ),
         ("samples not taken because the program held their signal back", quality.held_back),
         ("times that a label had too many values: it counts as \"other\" there", quality.folded_values),
         ("blocks with labels that are in no sample, as there were too many", quality.unrecorded_scopes),

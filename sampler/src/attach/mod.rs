@@ -13,9 +13,9 @@ mod safe_point;
 use crate::directory::SessionDirectory;
 use crate::error::Error;
 use crate::launch::pidfd_open;
-use crate::target::Target;
 use crate::target::files::{LoadedFile, loaded_files, regions};
 use crate::target::stop::{NotStopped, Stopped};
+use crate::target::{Status, Target};
 use call::{Call, Functions};
 use control::ControlPage;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -169,6 +169,9 @@ impl Attached {
             if !self.is_there() {
                 break;
             }
+            if self.target.status().is_ok_and(|status| status.state == 'T') {
+                return Some(format!("process {pid} is stopped: pronk's agent leaves it as soon as it goes on"));
+            }
             if Instant::now() > deadline {
                 return Some(format!("process {pid} has not let pronk's agent go yet; it will, when it can"));
             }
@@ -187,7 +190,7 @@ impl Attached {
 /// Whether a process is one that an agent can be in.
 fn check(target: &Target, files: &[LoadedFile]) -> Result<(), Error> {
     let pid = target.pid();
-    if files.iter().any(|file| file.name().starts_with("ld-musl")) {
+    if files.iter().any(LoadedFile::is_musl) {
         return Err(Error::Musl(pid));
     }
     let is_python =
@@ -260,8 +263,10 @@ fn make_call(target: &Target, places: &[Place], code: impl Fn(u64) -> Vec<u8>) -
             drop(thread);
             return Ok(Made { tid, place: place.clone(), pause: since.elapsed() });
         }
-        if Instant::now() > deadline {
-            let tracer = target.status().ok().and_then(|status| status.tracer);
+        let tracer = target.status().ok().and_then(|status| status.tracer);
+        // Another tracer may go; a filter stays.
+        let is_final = refused.is_some() && tracer.is_none() && Status::own().is_some_and(|own| own.is_filtered);
+        if is_final || Instant::now() > deadline {
             return Err(match refused {
                 _ if !target.is_alive() => Error::NoProcess(pid),
                 Some(refused) => refused.error(pid, tracer),
@@ -321,7 +326,9 @@ fn wait_for_answer(target: &Target, control: &mut ControlPage) -> Result<(), Err
                 let reason = reason.unwrap_or_else(|| "it does not say why".to_owned());
                 return Err(Error::AgentRefused { pid, reason });
             }
-            (Some(AttachState::Waiting), Some(reason)) => return Err(Error::AgentNotLoaded { pid, reason }),
+            (Some(AttachState::Waiting), Some(reason)) => {
+                return Err(Error::AgentNotLoaded { pid, reason, advice: advice(target) });
+            }
             (Some(AttachState::Left) | None, _) => {
                 let reason = "its control page is damaged".to_owned();
                 return Err(Error::AgentRefused { pid, reason });
@@ -333,11 +340,23 @@ fn wait_for_answer(target: &Target, control: &mut ControlPage) -> Result<(), Err
         }
         let waited = started.elapsed();
         match state {
-            Some(AttachState::Waiting) if waited > ANSWER_PATIENCE => return Err(Error::NoAnswer { pid, waited }),
+            Some(AttachState::Waiting) if waited > ANSWER_PATIENCE => {
+                return Err(Error::NoAnswer { pid, waited, advice: advice(target) });
+            }
             Some(AttachState::Begun) if waited > LOCK_PATIENCE => return Err(Error::NoLock { pid, waited }),
             Some(state) => control.wait_for_change(state, Duration::from_millis(10)),
             None => {}
         }
+    }
+}
+
+/// What may be the reason that a process cannot load the agent.
+fn advice(target: &Target) -> &'static str {
+    match target.status() {
+        Ok(status) if status.is_filtered => {
+            "; a filter of system calls (seccomp) is in force in it: it has to allow openat, mmap and mprotect"
+        }
+        _ => "",
     }
 }
 

@@ -7,13 +7,13 @@ use super::pause::{NotPaused, Paused};
 use super::{DumpRequest, DumpedTask, DumpedThread, WaitsFor};
 use crate::error::Error;
 use crate::recording::PythonCode;
-use crate::target::Target;
 use crate::target::python::code::Codes;
 use crate::target::python::find::Python;
 use crate::target::python::locals::Variable;
 use crate::target::python::snapshot::Snapshot;
 use crate::target::python::tasks::Task;
 use crate::target::python::threads::{MOST_LINKS, ThreadState};
+use crate::target::{Status, Target};
 use crate::unwind::merge;
 use pronk_trampolines::python::layout::Border;
 use pronk_trampolines::python::{End, Link};
@@ -98,7 +98,9 @@ fn said(target: &Target, why: NotPaused) -> String {
             "process {tracer}, a debugger or strace perhaps, traces it: it was not stopped, and what changed meanwhile may be torn"
         ),
         (NotPaused::Refused(errno), None) => {
-            format!("the kernel refuses to stop it ({}): what changed meanwhile may be torn", errno.desc())
+            let own = Status::own().is_some_and(|own| own.is_filtered);
+            let by = if own { "a filter of system calls (seccomp)" } else { "the kernel" };
+            format!("{by} refuses to stop it ({}): what changed meanwhile may be torn", errno.desc())
         }
     }
 }

@@ -86,6 +86,12 @@ impl LoadedFile {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
+    /// Whether it is the C library musl, by its name: one file, which is the dynamic linker as well. Alpine has it as
+    /// `ld-musl-x86_64.so.1`, and Debian as `libc.so`; glibc's has a version behind that.
+    pub(crate) fn is_musl(&self) -> bool {
+        self.name().starts_with("ld-musl") || self.name() == "libc.so"
+    }
+
     /// The same, but for the file itself, which is at another path.
     pub(crate) fn at(&self, path: &Path) -> LoadedFile {
         LoadedFile { path: self.path.clone(), code: self.code.clone(), places: [path.to_owned(), path.to_owned()] }

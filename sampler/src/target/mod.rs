@@ -129,12 +129,19 @@ pub(crate) struct Status {
     handled: u64,
     /// Its effective user and group.
     pub(crate) owner: Option<(u32, u32)>,
+    /// Whether a filter of its system calls is in force (seccomp(2)).
+    pub(crate) is_filtered: bool,
 }
 
 impl Status {
     /// Whether it handles a signal.
     pub(crate) fn handles(&self, signal: i32) -> bool {
         self.handled.checked_shr(signal.unsigned_abs().wrapping_sub(1)).is_some_and(|mask| mask & 1 != 0)
+    }
+
+    /// That of this process.
+    pub(crate) fn own() -> Option<Status> {
+        Some(Status::parse(&proc_text::read("/proc/self/status").ok()?))
     }
 
     fn read(pid: u32) -> Option<Status> {
@@ -152,6 +159,8 @@ impl Status {
             tracer: number("TracerPid:").filter(|tracer| *tracer != 0).map(process_of),
             handled: field("SigCgt:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0),
             owner: effective("Uid:").zip(effective("Gid:")),
+            // SECCOMP_MODE_FILTER
+            is_filtered: number("Seccomp:") == Some(2),
         }
     }
 }
@@ -216,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_status_is_read() {
-        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nNSpid:\t7\t3\nTracerPid:\t4294967295\nSigCgt:\t0000000000000003\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        let text = "Name:\tx\nState:\tt (tracing stop)\nTgid:\t7\nNSpid:\t7\t3\nTracerPid:\t4294967295\nSigCgt:\t0000000000000003\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nSeccomp:\t2\n";
         let expected = Status {
             own_pid: Some(3),
             handled: 3,
@@ -224,6 +233,7 @@ mod tests {
             thread_group: Some(7),
             tracer: Some(u32::MAX),
             owner: Some((2, 6)),
+            is_filtered: true,
         };
         assert!(expected.handles(2) && !expected.handles(3));
         assert_eq!(Status::parse(text), expected);

@@ -2,6 +2,7 @@
 //!
 //! Who traces must be one thread, and the kernel lets all go on that it has stopped when it ends, however it ends.
 
+use super::Status;
 use crate::error::Error;
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -44,6 +45,10 @@ impl NotStopped {
             (NotStopped::ByJobControl, _) => Error::ProcessStopped(pid),
             (NotStopped::Busy, _) => Error::NoSafePoint { pid, waited: PATIENCE },
             (NotStopped::Refused(_), Some(tracer)) => Error::Traced { pid, tracer },
+            // Whoever has opened the process's memory, as is done first, is permitted to trace it (ptrace(2)).
+            (NotStopped::Refused(errno), None) if Status::own().is_some_and(|own| own.is_filtered) => {
+                Error::PtraceFiltered { pid, source: errno.into() }
+            }
             (NotStopped::Refused(errno), None) => Error::NotPermitted { pid, source: errno.into() },
         }
     }

@@ -3,8 +3,9 @@
 use super::process_id;
 use core::ptr;
 
-/// Hands over the id of each thread, in the order of `/proc/self/task`: that in which they began.
-pub fn each_thread(mut hand_over: impl FnMut(u32)) {
+/// Hands over the id of each thread, in the order of `/proc/self/task`: that in which they began. Whether there is such a
+/// directory: in a chroot there may be none.
+pub fn each_thread(mut hand_over: impl FnMut(u32)) -> bool {
     const HEAD: usize = core::mem::offset_of!(libc::dirent64, d_name);
     // SAFETY: the path is zero-terminated.
     let directory = unsafe {
@@ -12,7 +13,7 @@ pub fn each_thread(mut hand_over: impl FnMut(u32)) {
         libc::open(c"/proc/self/task".as_ptr(), flags)
     };
     if directory < 0 {
-        return;
+        return false;
     }
     let mut buffer = [0_u8; 4096];
     loop {
@@ -34,6 +35,7 @@ pub fn each_thread(mut hand_over: impl FnMut(u32)) {
     }
     // SAFETY: the descriptor is ours.
     unsafe { libc::close(directory) };
+    true
 }
 
 /// The number that a zero-terminated text is.
@@ -106,7 +108,7 @@ mod tests {
         });
         let expected = [super::super::thread_id().cast_unsigned(), said.recv().unwrap()];
         let mut found = Vec::new();
-        each_thread(|tid| found.push(tid));
+        assert!(each_thread(|tid| found.push(tid)));
         assert!(expected.iter().all(|tid| found.contains(tid)), "{expected:?} {found:?}");
         drop(stop);
         thread.join().unwrap();

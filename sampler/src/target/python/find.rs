@@ -3,7 +3,7 @@
 use super::snapshot::{Pages, Snapshot};
 use crate::error::Error;
 use crate::target::Target;
-use crate::target::files::{Symbol, loaded_files};
+use crate::target::files::{LoadedFile, Symbol, loaded_files};
 use object::elf::{ELFCLASS32, EM_AARCH64, EM_X86_64};
 use pronk_trampolines::python::dict::Pairs;
 use pronk_trampolines::python::layout::{self, COOKIE, DebugOffsets, Fields, Layout, Source};
@@ -92,7 +92,7 @@ impl Python {
             symbols[0].map(|_| (file, symbols))
         });
         let Some((file, symbols)) = found else { return Err(Error::NotPython(pid)) };
-        if files.iter().any(|file| file.name().starts_with("ld-musl")) {
+        if files.iter().any(LoadedFile::is_musl) {
             return Err(refused("it runs with musl, and only programs with glibc can be read".to_owned()));
         }
         let missing = SYMBOLS.iter().zip(&symbols).find(|(_, symbol)| symbol.is_none());
@@ -229,12 +229,14 @@ impl Python {
 
     /// `sys.hexversion`: it is found only if the layout leads there.
     fn stated_version(&self, snapshot: &Snapshot) -> Option<u32> {
-        let interpreter = snapshot.word(self.runtime.wrapping_add(self.fields.interpreters))?;
-        let system = snapshot.word(interpreter.wrapping_add(self.fields.system))?;
-        let object = self.value_of(snapshot, system, b"hexversion")?;
-        // SAFETY: a snapshot takes any address.
-        let number = unsafe { int::number(&snapshot, self.layout, object) }?;
-        u32::try_from(number).ok()
+        // The main one is there from the start to the end; another one may just be made, or be about to go.
+        self.interpreters(snapshot).iter().find_map(|interpreter| {
+            let system = snapshot.word(interpreter.address.wrapping_add(self.fields.system))?;
+            let object = self.value_of(snapshot, system, b"hexversion")?;
+            // SAFETY: a snapshot takes any address.
+            let number = unsafe { int::number(&snapshot, self.layout, object) }?;
+            u32::try_from(number).ok()
+        })
     }
 
     /// The value of a text in a dictionary.
