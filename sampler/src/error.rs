@@ -283,6 +283,18 @@ pub enum Error {
         /// How long that was waited for.
         waited: Duration,
     },
+    /// The padding behind the code of the files of a process is used by earlier sessions.
+    #[error(
+        "all places for the code of a call in process {pid} were in use for {} s, by earlier sessions; it runs on as before: \
+         try again",
+        .waited.as_secs_f64()
+    )]
+    NoFreePlace {
+        /// The process.
+        pid: u32,
+        /// How long that was waited for.
+        waited: Duration,
+    },
     /// The interpreter of the process is one that cannot be read.
     #[error("process {pid} cannot be read: {why}")]
     Unreadable {

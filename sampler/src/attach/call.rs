@@ -15,6 +15,10 @@ use crate::target::files::{LoadedFile, Symbol};
 use std::arch::global_asm;
 use std::ffi::CStr;
 
+/// The room for the code itself, in bytes: the same in all versions of pronk, which have to know of each other whether a thread will
+/// come back to it. Behind it are words and texts, which a thread may have the addresses of for long.
+pub(super) const CODE_SIZE: usize = 512;
+
 /// What the code calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Functions {
@@ -50,7 +54,7 @@ pub(super) fn is_linker(name: &str) -> bool {
     ["ld-linux", "ld-2.", "ld.so"].iter().any(|part| name.starts_with(part))
 }
 
-// The words behind the code are filled in for each call ([`Call::code`]). The red zone of 128 bytes below the stack pointer is the
+// The code has 512 bytes: see `CODE_SIZE`. The words behind it are filled in for each call ([`Call::code`]). The red zone of 128 bytes below the stack pointer is the
 // thread's (x86-64 psABI 1.0, section 3.2.2). `xsave` wants 64 bytes of its header to be zero (Intel SDM, volume 1, 13.4.2),
 // and 64-byte alignment. The numbers of open, write and close are 2, 1 and 3 (arch/x86/entry/syscalls/syscall_64.tbl); the
 // flags of open are O_WRONLY, O_NOFOLLOW and O_CLOEXEC; 2 is RTLD_NOW.
@@ -171,7 +175,7 @@ global_asm!(
     "jmp [rip + 99f]",
     "7:",
     ".asciz \"pronk_attach\"",
-    ".balign 8",
+    ".skip 512 - (. - pronk_call_start)",
     ".globl pronk_call_words",
     ".hidden pronk_call_words",
     "pronk_call_words:",
@@ -237,6 +241,7 @@ impl Call<'_> {
         let code = unsafe {
             let (start, end) = (&raw const pronk_call_start, &raw const pronk_call_words);
             assert_eq!((&raw const pronk_call_texts).offset_from(end) as usize, size_of_val(&words));
+            assert_eq!(end.offset_from(start) as usize, CODE_SIZE);
             std::slice::from_raw_parts(start, end.offset_from(start) as usize)
         };
         let words = words.iter().flat_map(|word| word.to_ne_bytes());

@@ -236,7 +236,7 @@ fn make_call(target: &Target, places: &[Place], code: impl Fn(u64) -> Vec<u8>) -
     let deadline = Instant::now() + SAFE_POINT_PATIENCE;
     loop {
         let regions = regions(target);
-        let mut refused = None;
+        let (mut refused, mut occupied) = (None, false);
         for tid in target.threads() {
             let since = Instant::now();
             let thread = match Stopped::new(tid) {
@@ -251,7 +251,10 @@ fn make_call(target: &Target, places: &[Place], code: impl Fn(u64) -> Vec<u8>) -
             let Ok(mut registers) = thread.registers() else { continue };
             let Some(resume) = safe_point::resume_of(&registers, &regions) else { continue };
             let is_free = |place: &&Place| place.is_empty(target) || !is_used(place, target, &thread);
-            let Some(place) = places.iter().find(is_free) else { continue };
+            let Some(place) = places.iter().find(is_free) else {
+                occupied = true;
+                continue;
+            };
             place.write(target, &code(resume.instruction))?;
             registers.rax = resume.result;
             registers.rip = place.start();
@@ -270,6 +273,7 @@ fn make_call(target: &Target, places: &[Place], code: impl Fn(u64) -> Vec<u8>) -
             return Err(match refused {
                 _ if !target.is_alive() => Error::NoProcess(pid),
                 Some(refused) => refused.error(pid, tracer),
+                None if occupied => Error::NoFreePlace { pid, waited: SAFE_POINT_PATIENCE },
                 None => Error::NoSafePoint { pid, waited: SAFE_POINT_PATIENCE },
             });
         }

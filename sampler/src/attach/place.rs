@@ -3,6 +3,7 @@
 //! A file's code ends somewhere in its last page, and what is mapped of that behind it nobody uses. Writing there makes the
 //! page the process's own, as a breakpoint of a debugger's does; the file stays as it is.
 
+use super::call::CODE_SIZE;
 use crate::error::Error;
 use crate::target::Target;
 use crate::target::files::{LoadedFile, regions};
@@ -51,11 +52,13 @@ impl Place {
         target.read(self.0.start, &mut bytes).is_ok() && bytes.iter().all(|byte| *byte == 0)
     }
 
-    /// Whether a stopped thread runs code in it, or will come back to some.
+    /// Whether a stopped thread runs code in it, or will come back to some. A thread that has made a call may have addresses of its
+    /// texts on its stack for long: those are none of code.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn is_used_by(&self, target: &Target, thread: &Stopped) -> bool {
         let Ok(registers) = thread.registers() else { return false };
-        if self.0.contains(&registers.rip) {
+        let code = self.0.start..self.0.start.saturating_add(CODE_SIZE as u64);
+        if code.contains(&registers.rip) {
             return true;
         }
         // Of a stack that cannot be read, nothing is certain.
@@ -69,7 +72,7 @@ impl Place {
             return true;
         }
         let mut words = stack.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
-        words.any(|word| self.0.contains(&word))
+        words.any(|word| code.contains(&word))
     }
 
     /// Puts code there.
