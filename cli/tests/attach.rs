@@ -272,7 +272,14 @@ fn a_program_may_stop_and_go_on_while_it_is_sampled() {
     };
     stop(pid);
     kill(pid, Signal::SIGCONT).unwrap();
-    running.goes_on();
+    // Clock ticks of CPU time, of which there are 100 in a second (proc(5), /proc/PID/stat, utime).
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        fields.split_whitespace().nth(11).unwrap().parse::<u64>().unwrap()
+    };
+    let before_work = ticks();
+    until("half a second of work", || (ticks() > before_work + 50).then_some(()));
     // The session ends while it is stopped.
     stop(pid);
     kill(Pid::from_raw(pronk.id() as i32), Signal::SIGINT).unwrap();
