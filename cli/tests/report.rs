@@ -78,9 +78,14 @@ fn functions_have_their_calls_where_these_were_counted() {
     builder.0.quality.counting = Counting::Incomplete;
     place.profile(&builder.0);
     assert!(report(&place, &[]).contains("calls are missing in these numbers"));
+    let errors = [84_000, 0, 40_000_000].map(Some);
+    builder.0.calls.iter_mut().zip(errors).for_each(|(calls, error)| calls.error = error);
+    builder.0.quality.counting = Counting::Estimated;
+    place.profile(&builder.0);
+    golden("report-estimated-calls.txt", &report(&place, &["--calls"]));
     place.profile(&example());
     let said = fails(&place, &["report", "test.pronk", "--calls"]);
-    assert!(said.contains("record it with --stubs full, or with --engine perf"), "{said}");
+    assert!(said.contains("record it with --budget 2, with --stubs full, or with --engine perf"), "{said}");
 }
 
 #[test]

@@ -48,14 +48,18 @@ impl CallTimes {
     }
 }
 
-/// The heads of the columns.
-pub fn columns() -> String {
-    format!("{:>15} {:>6} {:>13} {:>10} {:>10}", "calls", "", "calls/s", "self/call", "total/call")
+/// The room for how sure an estimate is.
+const DOUBT: usize = 7;
+
+/// The heads of the columns; `estimated` says whether one is for how sure the numbers are.
+pub fn columns(estimated: bool) -> String {
+    let doubt = if estimated { DOUBT } else { 0 };
+    format!("{:>15}{:doubt$} {:>13} {:>10} {:>10}", "calls", "", "calls/s", "self/call", "total/call")
 }
 
 /// The columns of a function.
-pub fn cells(times: Option<CallTimes>) -> String {
-    let Some(times) = times else { return " ".repeat(columns().len()) };
+pub fn cells(times: Option<CallTimes>, estimated: bool) -> String {
+    let Some(times) = times else { return " ".repeat(columns(estimated).len()) };
     let mark = match (times.resumes, times.at_least) {
         (true, _) => RESUMES,
         (_, true) => AT_LEAST,
@@ -63,8 +67,9 @@ pub fn cells(times: Option<CallTimes>) -> String {
     };
     let per_second = times.per_second.map_or_else(String::new, rate);
     let (own, total) = (duration(times.self_ns), duration(times.total_ns));
+    let room = if estimated { DOUBT } else { 0 };
     let error = times.error.map_or_else(String::new, |error| doubt(error, times.calls));
-    format!("{:>14}{mark} {error:>6} {per_second:>13} {own:>10} {total:>10}", thousands(times.calls))
+    format!("{:>14}{mark}{error:>room$} {per_second:>13} {own:>10} {total:>10}", thousands(times.calls))
 }
 
 /// What there is to say of the columns of some functions, below them.

@@ -77,11 +77,12 @@ impl Export for Table {
         let rows: Vec<_> = functions.iter().take(self.top).collect();
         let times: Vec<_> = rows.iter().map(|count| CallTimes::of(view, &profile.meta, count)).collect();
         let is_counted = times.iter().any(Option::is_some);
-        let columns = if is_counted { calls::columns() + "  " } else { String::new() };
+        let estimated = times.iter().flatten().any(|times| times.error.is_some());
+        let columns = if is_counted { calls::columns(estimated) + "  " } else { String::new() };
         writeln!(to, "\n{:>18}  {:>18}  {columns}function", "self", "total")?;
         for (count, times) in rows.into_iter().zip(&times) {
             let (own, total) = (cell(count.self_samples, all), cell(count.total_samples, all));
-            let calls = if is_counted { calls::cells(*times) + "  " } else { String::new() };
+            let calls = if is_counted { calls::cells(*times, estimated) + "  " } else { String::new() };
             writeln!(to, "{own}  {total}  {calls}{}", view.label(count.function))?;
         }
         if is_counted {
