@@ -59,7 +59,7 @@ fn profiler_runs(data: &Value, name: &str) -> u64 {
 fn each_version_has_its_own_tracers_and_all_runs_are_counted() {
     on_each_version(|interpreter| {
         let place = Place::new();
-        let always = "stubs,pronk,pronk+stubs,cProfile,sys.setprofile";
+        let always = "stubs,pronk,pronk+budget,pronk+stubs,cProfile,sys.setprofile";
         let minor = interpreter.python.minor;
         let mut asked = always.to_owned();
         if minor >= 12 {
@@ -180,7 +180,7 @@ fn what_cannot_be_is_refused_before_anything_runs() {
         text(&output.stderr)
     };
     let said = refused(&["--profilers", "pronk,gprof"]);
-    assert!(said.contains("there is no profiler gprof: choose from stubs, pronk, pronk+stubs"), "{said}");
+    assert!(said.contains("there is no profiler gprof: choose from stubs, pronk, pronk+budget, pronk+stubs"), "{said}");
     assert!(refused(&["--runs", "0"]).contains("--runs"));
     assert!(refused(&["-F", "0"]).contains("from 1 to 20000"));
     let output = run(&mut place.pronk(["overhead", "-o", "o.png", "--", "true"]));
@@ -207,7 +207,7 @@ fn a_command_without_python_in_sight_has_what_works_from_outside() {
     let mut pronk = place.pronk(["overhead", "--runs", "1", "--json", "o.json", "--", "/bin/sh", "-c", &script]);
     let table = succeeded(&run(pronk.env("PATH", "/usr/bin:/bin")));
     let data = place.data();
-    for name in ["stubs", "pronk", "pronk+stubs"] {
+    for name in ["stubs", "pronk", "pronk+budget", "pronk+stubs"] {
         assert_eq!(profiler(&data, name)["runs"], 1);
         assert_eq!(profiler(&data, name)["startup_seconds"], Value::Null, "no interpreter is known to start");
     }

@@ -140,7 +140,7 @@ mod tests {
     fn an_unknown_name_is_answered_with_those_that_are_known() {
         let error = Choice::of(&shell(), Some(&["pronk".into(), "gprof".into()])).expect_err("gprof").to_string();
         assert!(
-            error.contains("gprof") && error.contains("pronk, pronk+stubs") && error.contains("viztracer"),
+            error.contains("gprof") && error.contains("pronk+budget, pronk+stubs") && error.contains("viztracer"),
             "{error}"
         );
     }

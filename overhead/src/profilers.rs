@@ -30,7 +30,7 @@ pub struct Profiler {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// It is not one: pronk's stubs are there, and nothing is sampled.
+    /// It is not one: pronk's stubs or CPython's trampolines are there, and nothing is sampled.
     Stubs,
     /// It looks now and then.
     Sampling,
@@ -127,6 +127,11 @@ fn module(program: &Program, profiler: &str, options: &[OsString], runs: Runs) -
     inside(python(program)?.under(&profiler, runs))
 }
 
+/// Where CPython says the names of its trampolines (Python/perf_trampoline.c), which is where perf looks for them.
+fn perf_map(target: i32) -> PathBuf {
+    PathBuf::from(format!("/tmp/perf-{target}.map"))
+}
+
 /// The oldest CPython that pronk is for.
 const OLDEST: u32 = 9;
 
@@ -146,6 +151,14 @@ pub const ALL: &[Profiler] = &[
         needs: Needs::Pronk,
         since: OLDEST,
         run: |program, setting| around(setting.pronk_record(&["--engine", "signal", "--stubs", "off"]), program),
+        left: None,
+    },
+    Profiler {
+        name: "pronk+budget",
+        kind: Kind::Sampling,
+        needs: Needs::Pronk,
+        since: OLDEST,
+        run: |program, setting| around(setting.pronk_record(&["--engine", "signal", "--budget", "2"]), program),
         left: None,
     },
     Profiler {
@@ -219,6 +232,14 @@ pub const ALL: &[Profiler] = &[
         left: None,
     },
     Profiler {
+        name: "x-perf",
+        kind: Kind::Stubs,
+        needs: Needs::Python,
+        since: 12,
+        run: |program, _| inside(Ok(python(program)?.with_options(&words(&["-X", "perf"])))),
+        left: Some(perf_map),
+    },
+    Profiler {
         name: "perf",
         kind: Kind::Sampling,
         needs: Needs::Executable { name: "perf", install: "apt install linux-perf" },
@@ -229,8 +250,7 @@ pub const ALL: &[Profiler] = &[
             let inside = python(program)?.with_options(&words(&["-X", "perf"]));
             Ok(Words { around: [perf, output].concat(), inside, target: Target::Itself })
         },
-        // CPython's Python/perf_trampoline.c: where perf looks for names.
-        left: Some(|target| PathBuf::from(format!("/tmp/perf-{target}.map"))),
+        left: Some(perf_map),
     },
     Profiler {
         name: "cProfile",
