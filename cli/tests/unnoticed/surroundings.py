@@ -30,6 +30,9 @@ for name in ("Threads", "Umask", "SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd
         lines = [line.split() for line in status if line.startswith(name + ":")]
         if name == "SigCgt":
             lines = [[name, int(mask, 16) & ~OURS] for [_, mask] in lines]
+        if name == "SigPnd":
+            # A sample that is due while the kernel writes the file is one that is pending.
+            lines = [[key, f"{int(mask, 16) & ~(1 << signal.SIGURG - 1):016x}"] for key, mask in lines]
         print("status", lines)
 for name in sorted(name for name in dir(resource) if name.startswith("RLIMIT_")):
     print("resource", name, resource.getrlimit(getattr(resource, name)))
