@@ -98,9 +98,7 @@ impl Counts {
                         without_name = by_group.iter().fold(without_name, |sum, calls| sum.saturating_add(*calls));
                         continue;
                     };
-                    let called = self.calls.entry(function.clone()).or_default();
-                    called.add(by_group, windows.as_ref());
-                    called.cost_ps = called.cost_ps.max(counted.head.costs_ps[function.kind as usize]);
+                    self.calls.entry(function.clone()).or_default().add(by_group, windows.as_ref());
                 }
             }
         }

@@ -84,15 +84,13 @@ fn calls(counts: &Counts, tables: &mut Tables) -> Vec<profile::Calls> {
             category: profile::Category::Python,
         };
         let id = tables.function(text);
-        let nothing =
-            profile::Calls { function: id, count: 0, error: None, cost_ps: 0, resumes: false, at_least: false };
+        let nothing = profile::Calls { function: id, count: 0, error: None, resumes: false, at_least: false };
         let one = calls.entry(id).or_insert(nothing);
         one.count = one.count.saturating_add(called.count());
         one.error = match (one.error, called.error()) {
             (Some(error), Some(more)) => Some(error.saturating_add(more)),
             (error, more) => error.or(more),
         };
-        one.cost_ps = one.cost_ps.max(called.cost_ps);
         one.resumes |= function.kind.resumes();
         one.at_least |= function.led_round;
     }

@@ -205,8 +205,6 @@ pub struct Calls {
     pub count: u64,
     /// Of an estimate: it is not further from the truth than so, with 99 %.
     pub error: Option<u64>,
-    /// What its stub has cost each time, in picoseconds: an estimate.
-    pub cost_ps: u32,
     /// Whether it is a generator or a coroutine: `count` has each time that it went on.
     pub resumes: bool,
     /// Whether there may have been more: CPython runs some of its calls without asking for a hook.

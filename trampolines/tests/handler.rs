@@ -6,7 +6,7 @@ mod common;
 use pronk_bench::interpreter::interpreters_for_tests;
 use pronk_trampolines::wire::{
     ARGUMENTS_SIZE, DIRECTORY_SIZE, Driver, Followed, Mode, SETTINGS_FILE, SETTINGS_MAGIC, SETTINGS_VERSION, Settings,
-    VARIABLES_SIZE,
+    StubsSetting, VARIABLES_SIZE,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Writes settings for a session whose rings are in its own directory.
-fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
+fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: StubsSetting) {
     let mut ring_directory = [0; DIRECTORY_SIZE];
     let path = session.as_os_str().as_bytes();
     ring_directory[..path.len()].copy_from_slice(path);
@@ -26,12 +26,12 @@ fn write_settings(session: &Path, mode: Mode, driver: Driver, stubs: bool) {
         ring_size: 1 << 20,
         driver: driver as u32,
         kernel: 0,
-        stubs: stubs.into(),
+        stubs: stubs as u32,
         await_chains: 1,
         ring_directory,
         spans: 0,
         followed: Followed::ALL,
-        budget_ppm: 0,
+        budget_ppm: 100_000,
         reserved: 0,
         variables: [0; VARIABLES_SIZE],
         arguments: [0; ARGUMENTS_SIZE],
@@ -49,10 +49,11 @@ fn the_handler_allocates_nothing_takes_no_lock_and_calls_no_python() {
     preload.push(":");
     preload.push(&guard);
     let ways = [
-        (Mode::Cpu, Driver::Timer, false),
-        (Mode::Cpu, Driver::PerfEvent, true),
-        (Mode::Wall, Driver::Timer, false),
-        (Mode::Gil, Driver::Timer, false),
+        (Mode::Cpu, Driver::Timer, StubsSetting::Off),
+        (Mode::Cpu, Driver::PerfEvent, StubsSetting::Full),
+        (Mode::Cpu, Driver::PerfEvent, StubsSetting::Windowed),
+        (Mode::Wall, Driver::Timer, StubsSetting::Off),
+        (Mode::Gil, Driver::Timer, StubsSetting::Off),
     ];
     for interpreter in interpreters_for_tests() {
         for (mode, driver, stubs) in ways {
@@ -66,7 +67,7 @@ fn the_handler_allocates_nothing_takes_no_lock_and_calls_no_python() {
                 .env("GUARD_REPORT", &report)
                 .output()
                 .unwrap();
-            let way = format!("{interpreter}, {mode:?}, {driver:?}, stubs {stubs}");
+            let way = format!("{interpreter}, {mode:?}, {driver:?}, stubs {stubs:?}");
             assert!(output.status.success(), "{way}: {output:?}");
             assert_eq!(output.stdout, b"done 3\n", "{way}");
             let runs: u64 = std::fs::read_to_string(&report).unwrap().trim().parse().unwrap();

@@ -39,7 +39,7 @@ use super::Export;
 use super::calls::CallTimes;
 use super::table::Order;
 use crate::messages::percent;
-use pronk_symbolizer::profile::{Category, Counting, Mode, NativeFrames, Profile, PythonSupport, StringId};
+use pronk_symbolizer::profile::{Category, Counting, Mode, NativeFrames, Profile, PythonSupport, StringId, StubUse};
 use pronk_symbolizer::view::{FunctionCount, View};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -121,14 +121,6 @@ struct Quality<'p> {
     stubs: StubUse,
     kernel_excluded: bool,
     notes: &'p [String],
-}
-
-#[derive(Serialize)]
-struct StubUse {
-    windows: u64,
-    on_ns: u64,
-    off_ns: u64,
-    cost_ns: u64,
 }
 
 #[derive(Serialize)]
@@ -258,12 +250,7 @@ impl<'p> Quality<'p> {
                 Counting::Incomplete => Some("incomplete"),
                 Counting::Estimated => Some("estimated"),
             },
-            stubs: StubUse {
-                windows: quality.stubs.windows,
-                on_ns: quality.stubs.on_ns,
-                off_ns: quality.stubs.off_ns,
-                cost_ns: quality.stubs.cost_ns,
-            },
+            stubs: quality.stubs,
             kernel_excluded: quality.kernel_excluded,
             notes: &quality.notes,
         }

@@ -54,8 +54,8 @@ pub(super) fn is_linker(name: &str) -> bool {
     ["ld-linux", "ld-2.", "ld.so"].iter().any(|part| name.starts_with(part))
 }
 
-// The code has 512 bytes: see `CODE_SIZE`. The words behind it are filled in for each call ([`Call::code`]). The red zone of 128 bytes below the stack pointer is the
-// thread's (x86-64 psABI 1.0, section 3.2.2). `xsave` wants 64 bytes of its header to be zero (Intel SDM, volume 1, 13.4.2),
+// The code has 512 bytes: see `CODE_SIZE`. The words behind it are filled in for each call ([`Call::code`]). The red zone of 128
+// bytes below the stack pointer is the thread's (x86-64 psABI 1.0, section 3.2.2). `xsave` wants 64 bytes of its header to be zero (Intel SDM, volume 1, 13.4.2),
 // and 64-byte alignment. The numbers of open, write and close are 2, 1 and 3 (arch/x86/entry/syscalls/syscall_64.tbl); the
 // flags of open are O_WRONLY, O_NOFOLLOW and O_CLOEXEC; 2 is RTLD_NOW.
 #[cfg(target_arch = "x86_64")]

@@ -18,8 +18,6 @@ pub struct Called {
     beside: f64,
     /// The square of how far the estimate can be from the truth; `None` where all was counted.
     error_squared: Option<f64>,
-    /// What its stub has cost each time, in picoseconds.
-    pub cost_ps: u32,
 }
 
 /// The windows of one interpreter.

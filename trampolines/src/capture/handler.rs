@@ -7,7 +7,7 @@
 use super::driver::{TICK, WOKEN};
 use super::faults::{self, FAULTS};
 use super::members::{self, Message};
-use super::pace::{Due, Periods};
+use super::pace::{Due, Periods, Weighed};
 use super::stack::{Extent, copy_unknown};
 use super::task::{self, RunningTask};
 use super::thread::SampledThread;
@@ -181,8 +181,8 @@ impl Handler<'_> {
     fn run(&mut self) {
         let started_ns = sys::monotonic_ns();
         let in_system_call = self.is_in_system_call();
-        let (due, held_back) = self.thread.weigh(self.capture, started_ns, in_system_call);
-        let stubs_on = self.tick_windows();
+        let Weighed { due, held_back, ran_ns } = self.thread.weigh(self.capture, started_ns, in_system_call);
+        let stubs_on = self.tick_windows(ran_ns);
         let Due::Sample(periods) = due else { return };
         // Where nobody wants samples any more, or there is no place for them, none are taken.
         let Some(ring) = own_ring(self.capture).filter(|ring| is_wanted(ring, started_ns)) else {
@@ -238,15 +238,13 @@ impl Handler<'_> {
         self.thread.leave_time(self.capture, took_ns);
     }
 
-    /// Opens and closes windows in which stubs are on; whether they were on until now.
-    fn tick_windows(&mut self) -> bool {
-        let pace = &mut self.thread.pace;
-        let ran_ns = pace.last_cpu_ns.saturating_sub(pace.ticked_cpu_ns);
-        pace.ticked_cpu_ns = pace.last_cpu_ns;
+    /// Opens and closes windows in which stubs are on; whether they were on until now. The thread has run for a while since its
+    /// signal before.
+    fn tick_windows(&mut self, ran_ns: u64) -> bool {
         if !windows::are_there() {
             return false;
         }
-        let random = pace.random();
+        let random = self.thread.pace.random();
         let sampled = &self.capture.sampled;
         let [Some(state), _] = sampled.thread_states(self.thread.is_main) else { return false };
         windows::tick(state, sampled.holds_lock(), ran_ns, random)

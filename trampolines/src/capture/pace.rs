@@ -37,6 +37,17 @@ pub enum Due {
     Sample(Periods),
 }
 
+/// What a signal tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighed {
+    /// What is to be done.
+    pub due: Due,
+    /// Periods that will have no sample, as the signal was held back.
+    pub held_back: u64,
+    /// The CPU time of the thread since its signal before, in nanoseconds.
+    pub ran_ns: u64,
+}
+
 /// What a sample stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Periods {
@@ -52,14 +63,7 @@ impl SampledThread {
         let cpu_ns = sys::thread_cpu_ns();
         let now = sys::monotonic_ns();
         let random = now ^ (self.tid as u64).rotate_left(32) | 1;
-        self.pace = Pace {
-            last_cpu_ns: cpu_ns,
-            sampled_cpu_ns: cpu_ns,
-            ticked_cpu_ns: cpu_ns,
-            stretched: 1,
-            random,
-            ..Pace::default()
-        };
+        self.pace = Pace { last_cpu_ns: cpu_ns, sampled_cpu_ns: cpu_ns, stretched: 1, random, ..Pace::default() };
         // The first period began at random before, so that threads that live for less than one are not left out.
         let before = self.pace.random() % capture.settings.period_ns.max(1);
         let clock = if capture.mode == Mode::Wall { now } else { cpu_ns };
@@ -85,7 +89,7 @@ impl SampledThread {
     }
 
     /// Weighs a signal. `now_ns` is the time on the clock; `in_system_call` says whether the thread was in one.
-    pub(super) fn weigh(&mut self, capture: &Capture, now_ns: u64, in_system_call: bool) -> (Due, u64) {
+    pub(super) fn weigh(&mut self, capture: &Capture, now_ns: u64, in_system_call: bool) -> Weighed {
         let period_ns = capture.settings.period_ns.max(1);
         let cpu_ns = sys::thread_cpu_ns();
         let ran_ns = cpu_ns.saturating_sub(self.pace.last_cpu_ns);
@@ -99,7 +103,7 @@ impl SampledThread {
         let passed = clock.wrapping_sub(self.pace.started_ns) / period_ns;
         let mut weight = passed.saturating_sub(self.pace.accounted);
         if weight == 0 || now_ns < self.pace.not_before_ns {
-            return (Due::Nothing, 0);
+            return Weighed { due: Due::Nothing, held_back: 0, ran_ns };
         }
         let mut held_back = 0;
         if capture.mode != Mode::Wall && !in_system_call && ran_ns > HELD_BACK_NS && weight > 2 {
@@ -115,7 +119,8 @@ impl SampledThread {
             Mode::Cpu | Mode::Gil => 0,
         };
         let number = |periods| u32::try_from(periods).unwrap_or(u32::MAX);
-        (Due::Sample(Periods { weight: number(weight), waited: number(waited) }), held_back)
+        let due = Due::Sample(Periods { weight: number(weight), waited: number(waited) });
+        Weighed { due, held_back, ran_ns }
     }
 
     /// After a sample that took long, leaves the thread time of its own: never more than a quarter of it goes to samples,

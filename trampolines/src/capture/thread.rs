@@ -71,8 +71,6 @@ pub struct Pace {
     pub accounted: u64,
     /// The thread's CPU time at the last signal, in nanoseconds.
     pub last_cpu_ns: u64,
-    /// The thread's CPU time when windows were last thought of, in nanoseconds.
-    pub ticked_cpu_ns: u64,
     /// The thread's CPU time when periods were last accounted for, in nanoseconds.
     pub sampled_cpu_ns: u64,
     /// Signals since the timer was last set.

@@ -61,6 +61,8 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
             known.state = State::Active;
             known.lane
         });
+        // Lanes of windows are mapped when the first one is open.
+        let lane = lane.filter(|lane| windows::of_place(*lane).is_none());
         return lane.map_or(Ok(()), |lane| open_fast_path(lane).map(|_| ()).map_err(Refusal::Memory));
     }
     // SAFETY: as above.
@@ -319,6 +321,7 @@ pub(super) unsafe fn suspend(python: &CPython, interpreter: *mut Object) {
             known.deep += 1;
             if let Some(windows) = windows::of_interpreter(interpreter) {
                 windows.set_deep(known.deep);
+                return None;
             }
             known.is_hook(current).then_some(known.next)
         });

@@ -135,9 +135,7 @@ impl Windows {
     /// So many threads are so deep that stubs are stopped. Where it is none any more, they are on if a window is open.
     pub fn set_deep(&self, deep: u32) {
         self.deep.store(deep, Ordering::Relaxed);
-        if deep == 0 {
-            self.enforce();
-        }
+        self.enforce();
     }
 
     /// Has there be none any more.
@@ -146,7 +144,7 @@ impl Windows {
         self.interpreter.store(ptr::null_mut(), Ordering::Release);
     }
 
-    /// Maps the lanes of all groups by `map`, unless they are this process's already, and returns the one in which stubs count.
+    /// Maps the lanes of all groups by `map` when a first window is open, and returns the one in which stubs count.
     ///
     /// # Errors
     /// When there is no memory.
@@ -156,7 +154,8 @@ impl Windows {
         }
         let mut lane = self.lane().ok_or(Refused { what: "a lane", errno: libc::ENOMEM })?;
         // SAFETY: the lane was mapped just now, and who holds the lock is alone with it.
-        unsafe { lane.as_mut() }.windows = 1;
+        let head = unsafe { lane.as_mut() };
+        head.windows = head.windows.wrapping_add(1);
         Ok(Counters::new(lane.cast()))
     }
 
@@ -227,13 +226,13 @@ impl Windows {
     }
 
     /// Closes a window. A thread that does not hold the lock may do that as well, if its interpreter is this one.
-    pub fn close(&self) {
+    fn close(&self) {
         self.open.store(false, Ordering::Relaxed);
         self.enforce();
     }
 
     /// Puts the evaluator where it belongs, unless it is somebody else's.
-    pub fn enforce(&self) {
+    fn enforce(&self) {
         let on = self.is_open() && self.deep.load(Ordering::Relaxed) == 0;
         let (hook, off) = (self.hook.load(Ordering::Relaxed), self.off.load(Ordering::Relaxed));
         let (from, to) = if on { (off, hook) } else { (hook, off) };
@@ -296,26 +295,41 @@ unsafe fn find_evaluator(
     off: EvalFrame,
 ) -> Option<(*mut AtomicPtr<c_void>, *mut c_void)> {
     let wanted = hook as usize as u64;
-    let words = || {
-        let mut words = [0; LOOKED_THROUGH];
-        // SAFETY: guarded reads take any address; the array is plain words.
-        let bytes = unsafe {
-            let bytes = core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(&words));
-            Guarded.fill(interpreter as u64, bytes)
-        };
-        bytes.then_some(words)
-    };
-    let before = words()?;
+    let address = |at: u64| (interpreter as u64).wrapping_add(at.wrapping_mul(8));
+    // SAFETY: guarded reads take any address.
+    let word = |at: u64| unsafe { Guarded.word(address(at)) };
     // SAFETY: as promised by the caller.
-    unsafe { (symbols.set_eval_frame)(interpreter, hook) };
-    let meanwhile = words();
-    // SAFETY: as above.
-    unsafe { (symbols.set_eval_frame)(interpreter, off) };
-    let (meanwhile, after) = (meanwhile?, words()?);
-    let all = before.iter().zip(&meanwhile).zip(&after).enumerate();
-    let mut changed = all.filter(|(_, ((_, meanwhile), _))| **meanwhile == wanted);
-    let (at, ((before, _), after)) = changed.next()?;
-    let is_it = before == after && *before != wanted && changed.next().is_none();
-    let evaluator = interpreter.wrapping_byte_add(at.wrapping_mul(8)).cast::<AtomicPtr<c_void>>();
-    is_it.then_some((evaluator, ptr::with_exposed_provenance_mut(*before as usize)))
+    let set = |evaluator| unsafe { (symbols.set_eval_frame)(interpreter, evaluator) };
+    set(hook);
+    let found = position_of(wanted, interpreter as u64);
+    set(off);
+    let at = found?;
+    // It is the one if it does as it is told.
+    let without = word(at)?;
+    set(hook);
+    let with = word(at);
+    set(off);
+    let is_it = with == Some(wanted) && without != wanted && word(at) == Some(without);
+    let evaluator = ptr::with_exposed_provenance_mut::<AtomicPtr<c_void>>(address(at) as usize);
+    is_it.then_some((evaluator, ptr::with_exposed_provenance_mut(without as usize)))
+}
+
+/// Which of the first words from an address on has a value, if just one does. A piece is read at a time: the stack may be small.
+fn position_of(value: u64, address: u64) -> Option<u64> {
+    const PIECE: usize = 64;
+    let mut found = None;
+    for piece in (0..LOOKED_THROUGH).step_by(PIECE) {
+        let mut words = [[0_u8; 8]; PIECE];
+        let from = address.wrapping_add(piece.wrapping_mul(8) as u64);
+        // SAFETY: guarded reads take any address.
+        if !unsafe { Guarded.fill(from, words.as_flattened_mut()) } {
+            break;
+        }
+        for (at, _) in words.iter().enumerate().filter(|(_, word)| u64::from_ne_bytes(**word) == value) {
+            if found.replace(piece.wrapping_add(at) as u64).is_some() {
+                return None;
+            }
+        }
+    }
+    found
 }
