@@ -121,5 +121,8 @@ fn a_report_says_how_sure_numbers_of_calls_are() {
         assert!(said.contains("% of the time, in windows (") && said.contains("estimated from windows"), "{said}");
         let report = text(&run(&mut place.pronk(["report", "x.pronk", "--calls", "--unperturbed"])).stdout);
         assert!(report.contains("only samples outside of windows") && report.contains(" \u{b1}"), "{report}");
+        let json = text(&run(&mut place.pronk(["report", "x.pronk", "--json", "--unperturbed"])).stdout);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["only"], serde_json::json!(["unperturbed"]));
     });
 }

@@ -68,7 +68,8 @@ impl SessionDirectory {
     /// among those.
     ///
     /// # Errors
-    /// [`Error::NoDirectory`] or [`Error::NoDirectoryInside`] as above; [`Error::NotPermitted`] when the process's files may not be looked at.
+    /// [`Error::NoDirectory`] or [`Error::NoDirectoryInside`] as above; [`Error::NotPermitted`] when the process's files may not
+    /// be looked at.
     pub fn create_for(pid: u32, agent: &[u8]) -> Result<SessionDirectory, Error> {
         match Root::of(pid)? {
             None => SessionDirectory::create(agent),

@@ -12,11 +12,12 @@
 //! - `mode`: which moments of a thread were sampled: `cpu` (on a processor), `wall` (all) or `gil` (holding the
 //!   interpreter's lock).
 //! - `event`, `engine`, `driver`, `stubs`: what caused a sample, how samples were taken (`perf` or `signal`), the same in
-//!   words with the reason, whether stubs were on: `full`, `off`, or `auto` (on CPython 3.9 and 3.10).
+//!   words with the reason, whether stubs were on: `full`, `windowed`, `off`, or `auto` (on CPython 3.9 and 3.10).
 //! - `exit`: how the command ended, in words.
 //! - `native`: which native frames the report counts: `python` (none), `extensions` or `all`.
 //! - `thread`: the name of the threads that the report is limited to, or `null`.
-//! - `only`: what holds for all samples in the report, as it was asked for: a list of texts such as `label:tenant=a`.
+//! - `only`: what holds for all samples in the report, as it was asked for: a list of texts such as `label:tenant=a`, and
+//!   `unperturbed`: taken outside of windows with stubs.
 //! - `sort`: `self`, `total` or `calls`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
@@ -30,7 +31,8 @@
 //! - `threads`: for each `pid`, `tid`, `name`, `main` (true or false), and `samples`, of the whole profile.
 //! - `functions`: for each `name`, `file`, `line` (on which it begins), `binary`, `category` (`python`, `interpreter`,
 //!   `native`, `kernel` or `missing`), `self` and `total` (samples), `self_percent` and `total_percent`; `calls`, how often
-//!   it was called, `calls_error` (how far from the truth an estimate can be, with 99 %; `null` if it is none), `resumes` (true for a generator or a coroutine: `calls` has each time that it was begun or went on),
+//!   it was called, `calls_error` (how far from the truth an estimate can be, with 99 %; `null` if it is none), `resumes`
+//!   (true for a generator or a coroutine: `calls` has each time that it was begun or went on),
 //!   `at_least` (true where CPython runs some calls where nobody can count them), `calls_per_second` of the profile, `self_ns_per_call` and `total_ns_per_call`, estimates from samples. Those of calls are
 //!   `null` where they are not known, and if the report is limited to some samples. If `sort` is `calls`, functions that are in
 //!   no sample are in the list.
@@ -300,7 +302,9 @@ pub fn name_of(native: NativeFrames) -> &'static str {
 
 /// What holds for all samples that the view shows.
 pub fn only(view: &View<'_>) -> Vec<String> {
-    view.options().only.iter().map(ToString::to_string).collect()
+    let options = view.options();
+    let unperturbed = options.unperturbed.then(|| "unperturbed".to_owned());
+    options.only.iter().map(ToString::to_string).chain(unperturbed).collect()
 }
 
 fn text(profile: &Profile, id: StringId) -> &str {

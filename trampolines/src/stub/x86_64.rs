@@ -20,8 +20,8 @@ pub const DWARF: DwarfNumbers = DwarfNumbers { stack_pointer: 7, frame_pointer: 
 /// (see [`super::record`]) right below the saved frame pointer.
 ///
 /// `head` is the offset of the thread's head of records from the thread pointer (`fs`), `counter` says which of the
-/// counters is the stub's, and `sum` which of the first [`MOST_SUMS`](super::MOST_SUMS) is that of all stubs of its kind. One thread at a time uses
-/// them, so the additions are plain ones.
+/// counters is the stub's, and `sum` which of the first [`MOST_SUMS`](super::MOST_SUMS) is that of all stubs of its kind. One
+/// thread at a time uses them, so the additions are plain ones.
 pub const fn stub_code(head: i32, sum: u8, counter: u32) -> [u8; STUB_SIZE] {
     let h = head.to_le_bytes();
     let s = sum * 8;
