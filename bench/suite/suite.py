@@ -29,24 +29,24 @@ def cache():
     return pathlib.Path(os.environ.get("PRONK_BENCH_CACHE", pathlib.Path.home() / ".cache/pronk-bench"))
 
 
-def pip(version, target, packages):
-    """Installs packages for a version of CPython by this interpreter's pip: that version may have none."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
-               "--upgrade", "--python-version", version.rpartition(".")[0], "--target", target, *packages]
+def pip(python, target, packages):
+    """Installs packages for an interpreter by this one's pip (22.3 or later): that one may have none."""
+    command = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check", "install", "--upgrade",
+               "--target", target, *packages]
     return subprocess.run(command, capture_output=True, text=True).returncode == 0
 
 
 def benchmarks():
     """The directory of the benchmarks, and what there is in it."""
     package = cache() / "package"
-    if not package.exists() and not pip("3.11.0", package, ["--no-deps", PACKAGE]):
+    if not package.exists() and not pip(sys.executable, package, ["--no-deps", PACKAGE]):
         sys.exit(f"{PACKAGE} cannot be installed by pip")
     root = package / "pyperformance/data-files/benchmarks"
     listed = subprocess.run([sys.executable, HERE / "manifest.py", root], capture_output=True, text=True, check=True)
     return root, [one for one in json.loads(listed.stdout) if one["name"] not in LEFT_OUT]
 
 
-def packages(version, root, benchmark):
+def packages(python, version, root, benchmark):
     """The directories with what a benchmark needs, or None if that cannot be had."""
     needs = root / benchmark["directory"] / "requirements.txt"
     if not needs.exists():
@@ -54,7 +54,7 @@ def packages(version, root, benchmark):
     target = cache() / version / benchmark["directory"]
     if not (target / "done").exists():
         wanted = [line.partition("#")[0].strip() for line in needs.read_text().splitlines()]
-        if not pip(version, target, [line for line in wanted if line]):
+        if not pip(python, target, [line for line in wanted if line]):
             return None
         (target / "done").touch()
     return [target]
@@ -88,7 +88,7 @@ def measure(arguments, python, version, root, benchmark):
     result = arguments.directory / f"{version}-{benchmark['name']}.json"
     if result.exists():
         return None
-    paths = packages(version, root, benchmark)
+    paths = packages(python, version, root, benchmark)
     if paths is None:
         return "what it needs cannot be installed"
     loops, why = calibrate(python, root, benchmark, paths, arguments.seconds)
