@@ -438,8 +438,6 @@ fn shares_from_outside_are_right() {
 }
 
 fn check_shares(engine: &str) {
-    /// In percentage points.
-    const MOST_OFF: f64 = 2.0;
     on_each_version(|interpreter| {
         let sampled = program(interpreter, "server.py", &["1.5"]).sampled_by(engine, &[]);
         let truth: Truth = serde_json::from_str(&sampled.stdout()).unwrap();
@@ -447,6 +445,10 @@ fn check_shares(engine: &str) {
         let by_task = samples_by(&sampled, |profile, context| Some(task_of(profile, context)));
         let by_tenant = samples_by(&sampled, |profile, context| labels_of(profile, context).remove("tenant"));
         assert!(by_task.len() >= 100 && truth.task.len() == 200, "{}: {by_task:?}", sampled.who);
+        // In percentage points. Where the kernel takes the samples, there is one after the time in which the machine was
+        // held up, however long it was; the handler weighs its by the time since the one before.
+        let held_up = if engine == "perf" { 100.0 * truth.held_up / truth.total } else { 0.0 };
+        let most_off = 2.0 + held_up;
         for (what, truth_by, found) in [("task", &truth.task, by_task), ("tenant", &truth.tenant, by_tenant)] {
             let mut worst = 0.0_f64;
             for (value, seconds) in truth_by {
@@ -454,19 +456,20 @@ fn check_shares(engine: &str) {
                 let must_be = 100.0 * seconds / truth.total;
                 worst = worst.max((is - must_be).abs());
                 let off = format!("{what} {value} has {is:.2} % instead of {must_be:.2} %");
-                assert!((is - must_be).abs() < MOST_OFF, "{}: {off}", sampled.who);
+                assert!((is - must_be).abs() < most_off, "{}: {off}, held up {held_up:.2} %", sampled.who);
             }
             println!("{interpreter}: the {what} that is most off is off by {worst:.2} points");
         }
     });
 }
 
-/// What the server says: the CPU time of each task and tenant, and of all, in seconds.
+/// What the server says: the CPU time of each task and tenant, of all, and that in which it was held up, in seconds.
 #[derive(serde::Deserialize)]
 struct Truth {
     task: HashMap<String, f64>,
     tenant: HashMap<String, f64>,
     total: f64,
+    held_up: f64,
 }
 
 #[test]
