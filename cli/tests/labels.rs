@@ -171,6 +171,15 @@ fn samples_from_outside_have_the_task_that_runs() {
     }
 }
 
+#[test]
+fn tasks_are_found_although_a_sample_came_before_asyncio_was_ready() {
+    on_each_version(|interpreter| {
+        let sampled = program(interpreter, "imported_slowly.py", &["0.05"]).sampled(&[]);
+        sampled.stdout();
+        assert!(check(&sampled, task_said_by, task_of) > 10, "{}", sampled.who);
+    });
+}
+
 /// Checks the tasks of a program that needs a package, where that is there.
 fn check_with_package(package: &str, file: &str, arguments: &[&str]) {
     on_each_version(|interpreter| {

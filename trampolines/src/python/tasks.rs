@@ -325,7 +325,7 @@ impl Tasks {
 }
 
 impl Interpreter {
-    /// `asyncio.tasks._current_tasks`, once that module is there.
+    /// `asyncio.tasks._current_tasks`, once asyncio is there.
     ///
     /// # Safety
     /// As for [`Tasks::running`].
@@ -342,8 +342,11 @@ impl Interpreter {
                 return None;
             }
             // Anything may be under a name: what is not what it ought to be is not followed.
-            let current =
-                dict::global(&Straight, layout, modules, types.module_type, (b"asyncio.tasks", b"_current_tasks"))?;
+            let global = |names| dict::global(&Straight, layout, modules, types.module_type, names);
+            // asyncio.tasks makes a dictionary, and then exchanges it for that of _asyncio. What comes last of all modules in
+            // asyncio/__init__.py is not there before that is done (Lib/asyncio, 3.9 to 3.15).
+            global((b"asyncio.unix_events", b"__name__"))?;
+            let current = global((b"asyncio.tasks", b"_current_tasks"))?;
             if type_of(&Straight, current) != Some(types.dict_type) {
                 return None;
             }
