@@ -20,6 +20,7 @@ use crate::recording::{
     Address, CodeId, ContextId, Losses, MonotonicNs, PythonCode, Sample, StackId, StackTable, Task, TaskRoot, ThreadId,
     now,
 };
+use crate::unwind::Found;
 use crate::unwind::evaluator::Evaluator;
 use crate::unwind::merge::Link;
 use crate::unwind::modules::Modules;
@@ -30,8 +31,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How often the mappings of a process are looked up while its samples have addresses that are not known, in nanoseconds.
-const LOOK_UP_PERIOD: u64 = 20_000_000;
+/// How long the mappings of a process are not looked up again, whatever its samples say of when they were taken, in nanoseconds.
+const LOOK_UP_PERIOD: u64 = 2_000_000;
 /// How often the names of threads are looked up, in nanoseconds.
 const NAMES_PERIOD: u64 = 500_000_000;
 /// The first version that runs several frames in one call of the evaluator: 3.11.
@@ -329,14 +330,17 @@ impl Assembler {
         changed
     }
 
-    /// Looks up what a process has mapped, unless that was just done. Whether there is something new.
+    /// Looks up what a process has mapped, unless that was done after the sample was taken, or just now. Whether there is something
+    /// new.
     fn look_up_mappings(&mut self, process: &mut Sampled, time: MonotonicNs) -> bool {
-        // By the clock: the times of samples can be anything, and looking up may take long.
-        if process.looked_up.is_some_and(|last| now().0.saturating_sub(last.0) < LOOK_UP_PERIOD) {
+        // By the clock, too: the times of samples can be anything, and looking up may take long.
+        let is_done = |last: MonotonicNs| time <= last || now().0.saturating_sub(last.0) < LOOK_UP_PERIOD;
+        if process.looked_up.is_some_and(is_done) {
             return false;
         }
+        let begins = now();
         let lines = maps::read(process.owner.pid);
-        process.looked_up = Some(now());
+        process.looked_up = Some(begins);
         self.map(process, lines, time)
     }
 
@@ -412,11 +416,14 @@ impl Assembler {
                 torn: sample.flags & sample_flags::TORN != 0,
                 kernel: &kernel,
             };
-            let published = &mut self.published;
-            let merged =
-                walk.sample(&sample, modules, |modules, found| published.frame(found, modules), &mut self.stacks);
-            // Where frames are missing, a library may have been loaded since.
-            if merged.gap && self.look_up_mappings(process, time) {
+            let (published, mut unknown) = (&mut self.published, false);
+            let publish = |modules: &mut Modules, found: Found<'_>| {
+                unknown |= matches!(found, Found::Unmapped(_));
+                published.frame(found, modules)
+            };
+            let merged = walk.sample(&sample, modules, publish, &mut self.stacks);
+            // Where frames are missing, a library may have been loaded since, or memory for stubs been mapped.
+            if (merged.gap || unknown) && self.look_up_mappings(process, time) {
                 (unchanged_from, links_kept) = (whole.stack_start, whole.links.len());
                 continue;
             }
