@@ -47,9 +47,23 @@ fn functions_have_their_calls_where_these_were_counted() {
     for (name, count) in [("__main__.burn", 2_400_000), ("__main__.<module>", 1)] {
         let named = |function: &Function| builder.0.strings[function.name.index()] == name;
         let function = FunctionId(builder.0.functions.iter().position(named).unwrap() as u32);
-        builder.0.calls.push(Calls { function, count, error: None, resumes: false, at_least: count == 1 });
+        builder.0.calls.push(Calls {
+            function,
+            count,
+            error: None,
+            cost_ns: 15 * count,
+            resumes: false,
+            at_least: count == 1,
+        });
     }
-    builder.0.calls.push(Calls { function: idle, count: 31_000_000, error: None, resumes: true, at_least: false });
+    builder.0.calls.push(Calls {
+        function: idle,
+        count: 31_000_000,
+        error: None,
+        cost_ns: 0,
+        resumes: true,
+        at_least: false,
+    });
     builder.0.quality.counting = Counting::Exact;
     place.profile(&builder.0);
     golden("report-with-calls.txt", &report(&place, &[]));

@@ -98,7 +98,8 @@ impl Counts {
                         without_name = by_group.iter().fold(without_name, |sum, calls| sum.saturating_add(*calls));
                         continue;
                     };
-                    self.calls.entry(function.clone()).or_default().add(by_group, windows.as_ref());
+                    let cost_ps = counted.head.costs_ps[function.kind as usize];
+                    self.calls.entry(function.clone()).or_default().add(by_group, cost_ps, windows.as_ref());
                 }
             }
         }

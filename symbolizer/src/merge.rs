@@ -84,13 +84,15 @@ fn calls(counts: &Counts, tables: &mut Tables) -> Vec<profile::Calls> {
             category: profile::Category::Python,
         };
         let id = tables.function(text);
-        let nothing = profile::Calls { function: id, count: 0, error: None, resumes: false, at_least: false };
+        let nothing =
+            profile::Calls { function: id, count: 0, error: None, cost_ns: 0, resumes: false, at_least: false };
         let one = calls.entry(id).or_insert(nothing);
         one.count = one.count.saturating_add(called.count());
         one.error = match (one.error, called.error()) {
             (Some(error), Some(more)) => Some(error.saturating_add(more)),
             (error, more) => error.or(more),
         };
+        one.cost_ns = one.cost_ns.saturating_add(called.cost_ps() / 1000);
         one.resumes |= function.kind.resumes();
         one.at_least |= function.led_round;
     }

@@ -205,6 +205,8 @@ pub struct Calls {
     pub count: u64,
     /// Of an estimate: it is not further from the truth than so, with 99 %.
     pub error: Option<u64>,
+    /// What those have cost that went through a stub, in nanoseconds: an estimate.
+    pub cost_ns: u64,
     /// Whether it is a generator or a coroutine: `count` has each time that it went on.
     pub resumes: bool,
     /// Whether there may have been more: CPython runs some of its calls without asking for a hook.

@@ -201,8 +201,15 @@ pub fn profile() -> Profile {
         contexts,
         samples,
         calls: vec![
-            Calls { function: FunctionId(1), count: 1_000, error: None, resumes: false, at_least: true },
-            Calls { function: idle, count: 25_000, error: None, resumes: true, at_least: false },
+            Calls {
+                function: FunctionId(1),
+                count: 1_000,
+                error: None,
+                cost_ns: 20_000,
+                resumes: false,
+                at_least: true,
+            },
+            Calls { function: idle, count: 25_000, error: None, cost_ns: 500_000, resumes: true, at_least: false },
         ],
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use values::Values;
 
 mod by;
+mod compensate;
 mod label;
 mod only;
 mod source;
@@ -37,6 +38,8 @@ pub struct ViewOptions {
     pub only: Vec<Only>,
     /// Whether samples are left out that were taken in windows, in which stubs had the program run slower.
     pub unperturbed: bool,
+    /// Whether samples are left out for what stubs have cost.
+    pub compensate: bool,
     /// What samples are set apart by.
     pub by: Option<By>,
     /// Whether frames of one function on different lines are told apart.
@@ -85,6 +88,8 @@ pub struct View<'a> {
     only: Vec<(Values, Vec<bool>)>,
     /// What samples are set apart by.
     values: Option<Values>,
+    /// How many samples each of the profile counts as, where that is not what the profile says.
+    weights: Option<Vec<u32>>,
     /// How often functions were called.
     calls: HashMap<FunctionId, Calls>,
     /// See [`View::samples_of_each`].
@@ -118,8 +123,9 @@ impl<'a> View<'a> {
         let only = only.collect();
         let values = options.by.as_ref().map(|by| Values::new(profile, by));
         let options = ViewOptions { native: Some(native), ..options.clone() };
-        let mut view =
-            View { profile, options, shown, threads, only, values, calls: HashMap::new(), samples_of_each: 1.0 };
+        let weights = options.compensate.then(|| compensate::weights(profile));
+        let calls = HashMap::new();
+        let mut view = View { profile, options, shown, threads, only, values, weights, calls, samples_of_each: 1.0 };
         if view.shows_calls() {
             let calls = profile.calls.iter().filter(|calls| calls.count > 0);
             view.calls = calls.map(|calls| (calls.function, *calls)).collect();
@@ -150,8 +156,13 @@ impl<'a> View<'a> {
         self.threads[sample.thread.index()] && self.only.iter().all(|(values, wanted)| wanted[values.position(sample)])
     }
 
-    fn shown_samples(&self) -> impl Iterator<Item = &Sample> {
-        self.profile.samples.iter().filter(|sample| self.shows(sample))
+    fn shown_samples(&self) -> impl Iterator<Item = Sample> {
+        let samples = self.profile.samples.iter().enumerate().filter(|(_, sample)| self.shows(sample));
+        let samples = samples.map(|(at, sample)| match &self.weights {
+            Some(weights) => Sample { weight: weights[at], ..*sample },
+            None => *sample,
+        });
+        samples.filter(|sample| sample.weight > 0)
     }
 
     /// The samples that are shown, by time.
@@ -168,6 +179,12 @@ impl<'a> View<'a> {
     /// The number of samples that are shown.
     pub fn sample_count(&self) -> u64 {
         self.shown_samples().map(|sample| u64::from(sample.weight)).sum()
+    }
+
+    /// How many samples are left out for what stubs have cost, of those that would be shown.
+    pub fn compensated(&self) -> u64 {
+        let shown = self.profile.samples.iter().filter(|sample| self.shows(sample));
+        shown.map(|sample| u64::from(sample.weight)).sum::<u64>().saturating_sub(self.sample_count())
     }
 
     /// How many samples of the profile each that is shown stands for: more than one where those in windows are left out.
@@ -282,7 +299,7 @@ impl<'a> View<'a> {
     fn stack_counts(&self) -> BTreeMap<(Option<usize>, Option<StackId>), u64> {
         let mut counts = BTreeMap::new();
         for sample in self.shown_samples() {
-            let value = self.values.as_ref().map(|values| values.position(sample));
+            let value = self.values.as_ref().map(|values| values.position(&sample));
             // Stacks that look the same are one, except that one without frames must stay a stack.
             let stack = sample.stack.map(|stack| self.shown[stack.index()].unwrap_or(stack));
             *counts.entry((value, stack)).or_insert(0) += u64::from(sample.weight);

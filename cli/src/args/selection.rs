@@ -43,7 +43,7 @@ pub struct Selection {
 
     /// Put each task on top of the tasks that await it, and leave out the loop of events (needs a profile that was recorded
     /// with --await-chains)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "compensate")]
     pub await_chains: bool,
 
     /// Native frames to show [default: as was asked for when the profile was made]
@@ -66,4 +66,9 @@ pub struct Samples {
     /// was recorded with --budget or --stubs windowed)
     #[arg(long)]
     pub unperturbed: bool,
+
+    /// Leave out as many samples as calls through stubs are estimated to have cost, in the functions that made them (needs a profile
+    /// with numbers of calls)
+    #[arg(long, conflicts_with = "unperturbed")]
+    pub compensate: bool,
 }

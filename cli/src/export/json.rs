@@ -18,6 +18,7 @@
 //! - `thread`: the name of the threads that the report is limited to, or `null`.
 //! - `only`: what holds for all samples in the report, as it was asked for: a list of texts such as `label:tenant=a`, and
 //!   `unperturbed`: taken outside of windows with stubs.
+//! - `compensated`: how many samples are left out for what calls through stubs have cost; `null` if that was not asked for.
 //! - `sort`: `self`, `total` or `calls`, by which `functions` is sorted, the highest first.
 //! - `samples`: the number of samples in the report; percentages are of this.
 //! - `quality`: `samples` (of the whole profile), `achieved_hz`, `lost`, `throttled`, `truncated`, `gaps`, `without_stack`,
@@ -84,6 +85,7 @@ pub struct Head<'p> {
     native: &'static str,
     thread: Option<&'p str>,
     only: Vec<String>,
+    compensated: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -194,6 +196,7 @@ impl<'p> Head<'p> {
             native: name_of(view.native()),
             thread: view.options().thread.as_deref(),
             only: only(view),
+            compensated: compensated(view),
         }
     }
 }
@@ -305,6 +308,11 @@ pub fn only(view: &View<'_>) -> Vec<String> {
     let options = view.options();
     let unperturbed = options.unperturbed.then(|| "unperturbed".to_owned());
     options.only.iter().map(ToString::to_string).chain(unperturbed).collect()
+}
+
+/// How many samples are left out for what stubs have cost, if that was asked for.
+pub fn compensated(view: &View<'_>) -> Option<u64> {
+    view.options().compensate.then(|| view.compensated())
 }
 
 fn text(profile: &Profile, id: StringId) -> &str {

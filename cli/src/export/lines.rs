@@ -2,7 +2,7 @@
 //!
 //! The JSON is one object, with these fields; as in the report of functions, fields may be added in version 1.
 //!
-//! - `version`: 1. `pronk_version`, `command`, `native`, `thread`, `only`, `samples`: as in the report of functions.
+//! - `version`: 1. `pronk_version`, `command`, `native`, `thread`, `only`, `compensated`, `samples`: as in the report of functions.
 //! - `file`: the file, as the profile has it.
 //! - `remark`: why the text is missing or may be wrong, or `null`.
 //! - `lines`: for each line with samples `line` (its number, from 1 on), `source` (its text, or `null`), `self` and `total`
@@ -10,7 +10,7 @@
 //! - `without_line`: `self` and `total`, the samples in which functions of the file were on no line that is known.
 
 use super::Export;
-use super::json::{hundredths, name_of, only};
+use super::json::{compensated, hundredths, name_of, only};
 use super::table::{cell, heading};
 use crate::messages::{percent, printable};
 use pronk_symbolizer::profile::{Profile, StringId};
@@ -95,6 +95,7 @@ struct Report<'p> {
     native: &'static str,
     thread: Option<&'p str>,
     only: Vec<String>,
+    compensated: Option<u64>,
     samples: u64,
     lines: Vec<Line<'p>>,
     without_line: Unknown,
@@ -139,6 +140,7 @@ impl Export for LinesJson {
             native: name_of(view.native()),
             thread: view.options().thread.as_deref(),
             only: only(view),
+            compensated: compensated(view),
             samples,
             lines: counts.lines.iter().map(line).collect(),
             without_line: Unknown {

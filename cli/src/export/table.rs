@@ -42,12 +42,19 @@ pub fn heading(profile: &Profile, view: &View<'_>, to: &mut dyn Write) -> io::Re
     let (command, event) = (printable(&meta.command.join(" ")), printable(&meta.event));
     let (samples, seconds) = (thousands(view.sample_count()), meta.duration_ns as f64 / 1e9);
     writeln!(to, "{command}\n{samples} samples of {event} at {} Hz in {seconds:.1} s", meta.frequency)?;
-    let ViewOptions { thread, only, unperturbed, .. } = view.options();
+    let ViewOptions { thread, only, unperturbed, compensate, .. } = view.options();
     if let Some(thread) = thread {
         writeln!(to, "only threads named {}", printable(thread))?;
     }
     if *unperturbed {
         writeln!(to, "only samples outside of windows with stubs")?;
+    }
+    if *compensate {
+        let taken = thousands(view.compensated());
+        writeln!(
+            to,
+            "compensated: calls through stubs are estimated to have cost {taken} samples, which are left out"
+        )?;
     }
     only.iter().try_for_each(|only| writeln!(to, "only {}", printable(&only.to_string())))
 }

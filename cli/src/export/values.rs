@@ -2,7 +2,7 @@
 //!
 //! The JSON is one object, with these fields; as in the report of functions, fields may be added in version 1.
 //!
-//! - `version` to `only`: as in the report of functions.
+//! - `version` to `compensated`: as in the report of functions.
 //! - `by`: what samples are set apart by: `task`, `task-group`, `thread`, `process`, or `label:` and the label's key.
 //! - `each_task`: true if tasks with asyncio's own names are told apart, too.
 //! - `samples`: the number of samples in the report; percentages are of this.

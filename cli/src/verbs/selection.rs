@@ -3,7 +3,7 @@
 use super::candidates;
 use crate::args::{Grouping, Samples};
 use anyhow::{Result, bail};
-use pronk_symbolizer::profile::Profile;
+use pronk_symbolizer::profile::{Counting, Profile};
 use pronk_symbolizer::view::{By, Only, View, ViewOptions, label_keys, shown};
 use std::collections::BTreeSet;
 
@@ -39,8 +39,11 @@ pub fn options(samples: Samples, by: Option<By>, profile: &Profile) -> Result<Vi
     if samples.unperturbed && profile.meta.stubs != "windowed" {
         bail!("--unperturbed needs a profile with stubs in windows: record it with --budget 2");
     }
-    let Samples { thread, only, unperturbed } = samples;
-    Ok(ViewOptions { thread, only, unperturbed, by, ..ViewOptions::default() })
+    if samples.compensate && profile.quality.counting == Counting::Not {
+        bail!("--compensate needs a profile with numbers of calls: record it with --stubs full");
+    }
+    let Samples { thread, only, unperturbed, compensate } = samples;
+    Ok(ViewOptions { thread, only, unperturbed, compensate, by, ..ViewOptions::default() })
 }
 
 fn check_thread(name: &str, profile: &Profile) -> Result<()> {

@@ -14,6 +14,8 @@ use pronk_trampolines::wire::{KINDS, LaneHead};
 pub struct Called {
     /// How often that was counted.
     counted: u64,
+    /// What that has cost, in picoseconds.
+    cost_ps: u64,
     /// How often it was called beside, while nobody counted: an estimate.
     beside: f64,
     /// The square of how far the estimate can be from the truth; `None` where all was counted.
@@ -78,9 +80,11 @@ const T_99: [f64; 15] =
     [63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947];
 
 impl Called {
-    /// Adds what an interpreter has counted, by group; in windows, if it had such.
-    pub fn add(&mut self, by_group: &[u64], windows: Option<&Windows>) {
-        self.counted = by_group.iter().fold(self.counted, |sum, calls| sum.saturating_add(*calls));
+    /// Adds what an interpreter has counted, by group, where each call has cost so many picoseconds; in windows, if it had such.
+    pub fn add(&mut self, by_group: &[u64], cost_ps: u32, windows: Option<&Windows>) {
+        let counted = by_group.iter().fold(0_u64, |sum, calls| sum.saturating_add(*calls));
+        self.counted = self.counted.saturating_add(counted);
+        self.cost_ps = self.cost_ps.saturating_add(counted.saturating_mul(cost_ps.into()));
         if let Some(windows) = windows {
             let (beside, error) = windows.beside(by_group);
             self.beside += beside;
@@ -91,6 +95,11 @@ impl Called {
     /// How often it was called.
     pub fn count(&self) -> u64 {
         self.counted.saturating_add(self.beside.round() as u64)
+    }
+
+    /// What those calls have cost that went through a stub, in picoseconds.
+    pub fn cost_ps(&self) -> u64 {
+        self.cost_ps
     }
 
     /// How far from the truth that can be, with 99 %; `None` where it is certain.
@@ -114,9 +123,9 @@ mod tests {
     #[test]
     fn what_was_counted_all_the_time_is_certain() {
         let mut called = Called::default();
-        called.add(&[7], None);
-        called.add(&[5], None);
-        assert_eq!((called.count(), called.error()), (12, None));
+        called.add(&[7], 20_000, None);
+        called.add(&[5], 10_000, None);
+        assert_eq!((called.count(), called.error(), called.cost_ps()), (12, None, 190_000));
     }
 
     #[test]
@@ -124,7 +133,7 @@ mod tests {
         let head = LaneHead { on_ns: 1_000, off_ns: 9_000, windows: 1, ..LaneHead::default() };
         let windows = Windows::of(&[head; 16], &[0; KINDS]);
         let mut called = Called::default();
-        called.add(&[10; 16], Some(&windows));
+        called.add(&[10; 16], 0, Some(&windows));
         assert_eq!((called.count(), called.error()), (1600, Some(0)));
     }
 
@@ -133,7 +142,7 @@ mod tests {
         let head = LaneHead { entered: [10, 0, 0], on_ns: 2_000, off_ns: 8_000, ..LaneHead::default() };
         let windows = Windows::of(&[head; 2], &[100_000, 0, 0]);
         let mut called = Called::default();
-        called.add(&[10; 2], Some(&windows));
+        called.add(&[10; 2], 100_000, Some(&windows));
         // In each group 10 calls in 1,000 ns of the program's own, beside 8,000 ns without stubs.
         assert_eq!(called.count(), 20 + 160);
     }
@@ -145,7 +154,7 @@ mod tests {
         let mut by_group = [0; 16];
         by_group[3] = 10;
         let mut called = Called::default();
-        called.add(&by_group, Some(&Windows::of(&heads, &[0; KINDS])));
+        called.add(&by_group, 0, Some(&Windows::of(&heads, &[0; KINDS])));
         assert_eq!((called.count(), called.error()), (100, Some(90)));
     }
 
@@ -172,7 +181,7 @@ mod tests {
                 }
             }
             let mut called = Called::default();
-            called.add(&by_group, Some(&Windows::of(&heads, &[0; KINDS])));
+            called.add(&by_group, 0, Some(&Windows::of(&heads, &[0; KINDS])));
             right += u32::from(called.count().abs_diff(truth) <= called.error().unwrap());
         }
         assert!(right > 970, "{right} of 1000");

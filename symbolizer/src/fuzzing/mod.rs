@@ -125,6 +125,7 @@ fn look_at(profile: &Profile) -> usize {
                 by: by.clone(),
                 lines,
                 unperturbed: lines,
+                compensate: !lines,
             };
             shown += look(profile, &ViewOptions { only: Vec::new(), ..options.clone() }) + look(profile, &options);
         }

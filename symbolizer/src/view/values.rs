@@ -68,7 +68,7 @@ impl View<'_> {
         let Some(values) = &self.values else { return Vec::new() };
         let mut counts = vec![None; values.texts.len()];
         for sample in self.shown_samples() {
-            *counts[values.position(sample)].get_or_insert(0) += u64::from(sample.weight);
+            *counts[values.position(&sample)].get_or_insert(0) += u64::from(sample.weight);
         }
         let counts = counts.into_iter().zip(&values.texts).enumerate();
         let mut counts: Vec<(usize, ValueCount)> = counts
