@@ -1,4 +1,9 @@
-"""Works until stubs were on and are off for good, as CPython's own functions say which evaluator is set."""
+"""Works until stubs were on and are off for good, as CPython's own functions say which evaluator is set.
+
+    after.py SECONDS
+
+Gives up if they have not been on within so many seconds.
+"""
 
 import ctypes
 import sys
@@ -19,15 +24,16 @@ def work():
     return sum(number * number for number in range(100))
 
 
-def work_until(wanted):
-    end = time.monotonic() + 120
+def work_until(wanted, seconds, otherwise):
+    end = time.monotonic() + seconds
     while not wanted():
         work()
         if time.monotonic() > end:
-            sys.exit("in vain")
+            print(otherwise)
+            sys.exit()
 
 
-work_until(is_on)
+work_until(is_on, float(sys.argv[1]), "never on")
 off_since = time.thread_time()
 
 
@@ -39,5 +45,5 @@ def is_off_for_good():
     return time.thread_time() - off_since > 2
 
 
-work_until(is_off_for_good)
+work_until(is_off_for_good, 120, "on")
 print("off")

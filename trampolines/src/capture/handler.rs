@@ -252,9 +252,7 @@ impl Handler<'_> {
 
     /// Has there be no more windows.
     fn end_windows(&self) {
-        if let [Some(state), _] = self.capture.sampled.thread_states(self.thread.is_main)
-            && windows::are_there()
-        {
+        if let [Some(state), _] = self.capture.sampled.thread_states(self.thread.is_main) {
             windows::end(state);
         }
     }

@@ -1,8 +1,8 @@
 //! What a stub costs on this machine.
 //!
 //! Nearly all of it is what CPython would have saved: from 3.11 on a call that is not led through a hook is run within the evaluator of
-//! its caller. To time that, Python code would have to run in the program. So it was measured once, with each version on one machine
-//! ([`Layout::stub_costs_ns`], with the command in `bench/README.md`), and what this machine is compared with that one is found out when
+//! its caller. To time that, Python code would have to run in the program. So it was measured once, with each version on two machines
+//! ([`Layout::stub_costs_ns`], with the command in `bench/README.md`), and what this machine is compared with those is found out when
 //! the session begins: by how long it takes to make calls that cannot be foreseen as little as those.
 
 use super::layout::Layout;
@@ -10,7 +10,7 @@ use crate::sys;
 use crate::wire::KINDS;
 use core::hint::black_box;
 
-/// How long [`CALLS`] calls took on the machine that the layouts' numbers are from, in nanoseconds.
+/// How long [`CALLS`] calls took on the machine that the layouts' numbers are for, in nanoseconds.
 const REFERENCE_NS: u64 = 2400;
 /// How many calls are timed.
 const CALLS: u32 = 2048;

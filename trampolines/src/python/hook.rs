@@ -53,7 +53,8 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     // Only the default evaluator certainly calls nobody. A thread that is deep puts the hook back by itself.
     let is_there = known.is_some_and(|known| {
         let covered = known.state != State::Removed && !fn_addr_eq(symbols.default_eval_frame, current);
-        let in_windows = known.state == State::Active && windows::of_interpreter(address).is_some();
+        let windows = windows::of_interpreter(address).filter(|windows| !windows.are_always());
+        let in_windows = known.state == State::Active && windows.is_some();
         known.is_hook(current) || covered || in_windows || known.deep > 0
     });
     if is_there {
@@ -65,19 +66,23 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
         let lane = lane.filter(|lane| windows::of_place(*lane).is_none());
         return lane.map_or(Ok(()), |lane| open_fast_path(lane).map(|_| ()).map_err(Refusal::Memory));
     }
+    // Nobody asks for more, and nobody would take the hook out.
+    if windows::are_over() {
+        return Ok(());
+    }
     // SAFETY: as above.
     let installed = unsafe { reserve_slot(python, known.is_some())? };
     let known = Interpreter { address, id, hook: current, next: current, state: State::Removed, deep: 0, lane: 0 };
     let lane = interpreters::keep(known).ok_or(Refusal::TooManyInterpreters)?;
     let made = make_hook(python, installed, current, lane);
+    let begin_windows = |hook, budget| {
+        // SAFETY: the lock is held; the hook stays, and what is set stays as long as the interpreter.
+        fn_addr_eq(symbols.default_eval_frame, current)
+            && unsafe { windows::begin(symbols, lane, (address, hook, current), budget) }
+    };
     if let Stubs::Windowed { budget_ppm } = python.stubs {
         let hook = made.map_err(Refusal::Memory)?;
-        // SAFETY: the lock is held; the hook stays, and what is set stays as long as the interpreter.
-        let begun = unsafe {
-            fn_addr_eq(symbols.default_eval_frame, current)
-                && windows::begin(symbols, lane, (address, hook, current), (budget_ppm, python.costs_ps))
-        };
-        if !begun {
+        if !begin_windows(hook, Some((budget_ppm, python.costs_ps))) {
             interpreters::forget(address);
             return Err(Refusal::NoWindows);
         }
@@ -87,8 +92,11 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     match made.and_then(|hook| open_fast_path(lane).map(|_| hook)) {
         Ok(hook) => {
             interpreters::keep(Interpreter { hook, state: State::Active, ..known });
-            // SAFETY: the hook is an evaluator, and stays mapped for good.
-            unsafe { (symbols.set_eval_frame)(address, hook) };
+            // Where it is not known how to take the hook out when the session has ended, it stays.
+            if !begin_windows(hook, None) {
+                // SAFETY: the hook is an evaluator, and stays mapped for good.
+                unsafe { (symbols.set_eval_frame)(address, hook) };
+            }
             Ok(())
         }
         Err(refused) => {

@@ -5,6 +5,8 @@
 //! are. So it is the handler that opens and closes windows, of the thread that holds the lock when it is interrupted.
 //! [`super::governor`] decides when.
 //!
+//! Stubs that are always on are one window, which the handler closes when the session has ended.
+//!
 //! In each window stubs count in one of the interpreter's lanes, drawn at random. Lanes are mapped by the first call of the first
 //! window, on the hook's slow path; the child of a fork, whose gate is closed, gets its own in the same way.
 //!
@@ -49,6 +51,8 @@ pub struct Windows {
     deep: AtomicU32,
     /// Whether stubs are on.
     open: AtomicBool,
+    /// Whether that is one window for good, without groups.
+    always: AtomicBool,
     state: UnsafeCell<State>,
 }
 
@@ -66,19 +70,24 @@ struct State {
 unsafe impl Sync for Windows {}
 
 static WINDOWS: [Windows; MOST] = [const { Windows::new() }; MOST];
-/// Whether any interpreter has windows, or had.
+/// Whether any interpreter has windows that open and close, or had.
 static ANY: AtomicBool = AtomicBool::new(false);
 /// Whether there are to be no more windows.
 static ENDED: AtomicBool = AtomicBool::new(false);
 
-/// Whether any interpreter has windows, or had.
+/// Whether any interpreter has windows that open and close, or had.
 pub fn are_there() -> bool {
     ANY.load(Ordering::Relaxed)
 }
 
-/// The windows of the interpreter that has a place among those that are known.
+/// Whether there are to be no more windows.
+pub fn are_over() -> bool {
+    ENDED.load(Ordering::Relaxed)
+}
+
+/// The windows, where they open and close, of the interpreter that has a place among those that are known.
 pub fn of_place(place: usize) -> Option<&'static Windows> {
-    WINDOWS.get(place).filter(|windows| !windows.interpreter.load(Ordering::Acquire).is_null())
+    WINDOWS.get(place).filter(|windows| !windows.interpreter.load(Ordering::Acquire).is_null() && !windows.are_always())
 }
 
 /// The windows of an interpreter.
@@ -97,7 +106,7 @@ fn of_state(state: u64) -> Option<&'static Windows> {
 /// The calling thread, whose newest state is given, has run for a while since its signal before. Opens and closes windows if it
 /// holds the interpreter's lock with it. Returns whether stubs were on.
 pub fn tick(state: u64, holds_lock: bool, ran_ns: u64, random: u64) -> bool {
-    of_state(state).is_some_and(|windows| match holds_lock {
+    of_state(state).filter(|windows| !windows.are_always()).is_some_and(|windows| match holds_lock {
         true => windows.tick(ran_ns, random),
         false => windows.is_open(),
     })
@@ -123,6 +132,7 @@ impl Windows {
             group: AtomicUsize::new(0),
             deep: AtomicU32::new(0),
             open: AtomicBool::new(false),
+            always: AtomicBool::new(false),
             state: UnsafeCell::new(state),
         }
     }
@@ -130,6 +140,11 @@ impl Windows {
     /// Whether stubs are on.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether stubs are on for good.
+    pub fn are_always(&self) -> bool {
+        self.always.load(Ordering::Relaxed)
     }
 
     /// So many threads are so deep that stubs are stopped. Where it is none any more, they are on if a window is open.
@@ -199,7 +214,7 @@ impl Windows {
         }
         let step = state.governor.run(ran_ns, state.cost_ps(lane), random);
         match step {
-            _ if ENDED.load(Ordering::Relaxed) => self.close(),
+            _ if are_over() => self.close(),
             Step::Stay => {}
             Step::Open | Step::Next => {
                 if mapped {
@@ -252,8 +267,8 @@ impl State {
     }
 }
 
-/// Has an interpreter have windows, with stubs off. `place` is the one that it has among those that are known, `hook` its hook, and
-/// `off` what there is without.
+/// Has an interpreter have windows, with stubs off, within a budget; or if there is none, one that is open for good. `place` is the
+/// one that it has among those that are known, `hook` its hook, and `off` what there is without.
 ///
 /// Returns whether it was found where the interpreter keeps its evaluator.
 ///
@@ -263,23 +278,26 @@ pub unsafe fn begin(
     symbols: &Symbols,
     place: usize,
     (interpreter, hook, off): (*mut Object, EvalFrame, EvalFrame),
-    (budget_ppm, costs_ps): (u32, [u32; KINDS]),
+    budget: Option<(u32, [u32; KINDS])>,
 ) -> bool {
     let Some(windows) = WINDOWS.get(place) else { return false };
     // SAFETY: as promised by the caller.
     let found = unsafe { find_evaluator(symbols, interpreter, hook, off) };
     let Some((evaluator, is_off)) = found else { return false };
     windows.interpreter.store(ptr::null_mut(), Ordering::Release);
+    let (budget_ppm, costs_ps) = budget.unwrap_or_default();
     let generation = sys::fork_generation();
     // SAFETY: no handler finds the windows, as they are no interpreter's just now.
     unsafe { *windows.state.get() = State { governor: Governor::new(budget_ppm), costs_ps, generation, before_ns: 0 } };
     windows.evaluator.store(evaluator, Ordering::Relaxed);
     windows.hook.store(hook as *mut c_void, Ordering::Relaxed);
     windows.off.store(is_off, Ordering::Relaxed);
-    windows.open.store(false, Ordering::Relaxed);
+    windows.open.store(budget.is_none(), Ordering::Relaxed);
+    windows.always.store(budget.is_none(), Ordering::Relaxed);
     windows.deep.store(0, Ordering::Relaxed);
     windows.interpreter.store(interpreter, Ordering::Release);
-    ANY.store(true, Ordering::Relaxed);
+    windows.enforce();
+    ANY.fetch_or(budget.is_some(), Ordering::Relaxed);
     true
 }
 

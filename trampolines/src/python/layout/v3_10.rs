@@ -65,5 +65,5 @@ pub const LAYOUT: Layout = Layout {
         native_id: None,
     }),
     c_recursion: None,
-    stub_costs_ns: [2, 3, 2],
+    stub_costs_ns: [2, 3, 3],
 };

@@ -66,5 +66,5 @@ pub const LAYOUT: Layout = Layout {
         native_id: Some(160),
     }),
     c_recursion: None,
-    stub_costs_ns: [14, 3, 15],
+    stub_costs_ns: [14, 2, 15],
 };

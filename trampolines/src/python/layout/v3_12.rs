@@ -67,5 +67,5 @@ pub const LAYOUT: Layout = Layout {
         native_id: Some(144),
     }),
     c_recursion: Some(Recursion { remaining: 36, python_limit: 32 }),
-    stub_costs_ns: [21, 10, 160],
+    stub_costs_ns: [21, 9, 180],
 };

@@ -64,5 +64,5 @@ pub const LAYOUT: Layout = Layout {
         code: 34,
     }),
     c_recursion: Some(Recursion { remaining: 52, python_limit: 48 }),
-    stub_costs_ns: [24, 10, 160],
+    stub_costs_ns: [22, 9, 177],
 };

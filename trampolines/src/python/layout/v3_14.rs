@@ -64,5 +64,5 @@ pub const LAYOUT: Layout = Layout {
         code: 39,
     }),
     c_recursion: None,
-    stub_costs_ns: [17, 10, 85],
+    stub_costs_ns: [17, 9, 84],
 };

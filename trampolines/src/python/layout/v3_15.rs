@@ -64,5 +64,5 @@ pub const LAYOUT: Layout = Layout {
         code: 47,
     }),
     c_recursion: None,
-    stub_costs_ns: [24, 12, 29],
+    stub_costs_ns: [27, 11, 35],
 };

@@ -65,5 +65,5 @@ pub const LAYOUT: Layout = Layout {
         native_id: None,
     }),
     c_recursion: None,
-    stub_costs_ns: [3, 2, 4],
+    stub_costs_ns: [2, 2, 3],
 };

@@ -1,0 +1,127 @@
+"""Whether a program is as fast as before, once stubs have been on and are off again.
+
+    python3 bench/overhead/after.py PRONK RUNS PYTHON... > after.md
+
+A process makes calls for a while, and then times blocks of them. It is started plain and by `pronk record --stubs full --duration 0.5`, in
+turns: pronk samples it and counts its calls for half a second, and then lets it go on alone. The table has how long a block took, by how
+long in the plain process before or after it: the median of the pairs, with the interval between order statistics that contains the true
+median with at least 95 %. Beside it is the same for pairs of plain processes, and how long a block took while stubs were on.
+"""
+
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BLOCKS = 40
+CALLS = 15_000
+SECONDS = 0.5
+
+
+def function(value):
+    return value
+
+
+class Thing:
+    def method(self, value):
+        return value
+
+
+def counting(calls):
+    for number in range(calls):
+        yield number
+
+
+async def awaited(value):
+    return value
+
+
+async def await_coroutines():
+    for number in range(CALLS):
+        await awaited(number)
+
+
+def block():
+    thing = Thing()
+    for number in range(CALLS):
+        function(number)
+        thing.method(number)
+    for _ in counting(CALLS):
+        pass
+    try:
+        await_coroutines().send(None)
+    except StopIteration:
+        pass
+
+
+def blocks(number):
+    times = []
+    for _ in range(number):
+        began = time.thread_time_ns()
+        block()
+        times.append(time.thread_time_ns() - began)
+    return statistics.median(times)
+
+
+def child():
+    # The interpreter specializes its instructions first.
+    start = time.monotonic()
+    blocks(5)
+    during = blocks(5)
+    while time.monotonic() < start + SECONDS + 0.5:
+        block()
+    print(blocks(BLOCKS), during)
+
+
+def run(*words):
+    """How long a block took at the end, and at the beginning."""
+    output = subprocess.run([*words, os.path.abspath(__file__)], capture_output=True, text=True, check=True).stdout
+    return tuple(map(float, output.split()))
+
+
+def interval(values):
+    """The outermost order statistics between which the median is with at least 95 %, if there are enough values."""
+    values, count = sorted(values), len(values)
+    below = 0.0
+    for left_out in range(count // 2):
+        below += math.comb(count, left_out) / 2**count
+        if 2 * below > 0.05:
+            return (values[left_out - 1], values[count - left_out]) if left_out else (math.nan, math.nan)
+    return math.nan, math.nan
+
+
+def main():
+    pronk, runs, pythons = os.path.abspath(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    print("| version | after stubs were on | plain, by plain | while stubs were on |")
+    print("|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as directory:
+        record = [pronk, "record", "--stubs", "full", "--duration", str(SECONDS), "-o", os.path.join(directory, "x.pronk"), "--"]
+        for python in pythons:
+            version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True,
+                                     text=True, check=True).stdout.strip()
+            after, plain, during = [], [], []
+            for number in range(runs):
+                # What is first has no advantage over many rounds.
+                kinds = [[], [], record]
+                order = kinds[number % 3:] + kinds[:number % 3]
+                times = [(len(words), run(*words, python)) for words in order]
+                (first, _), (second, _) = [result for is_record, result in times if not is_record]
+                (stubs, meanwhile), = [result for is_record, result in times if is_record]
+                after.append(stubs / first if number % 2 else stubs / second)
+                plain.append(second / first if number % 2 else first / second)
+                during.append(meanwhile / first)
+            print(f"| {version} | {cell(after)} | {cell(plain)} | {statistics.median(during):.2f} |", flush=True)
+
+
+def cell(ratios):
+    low, high = interval(ratios)
+    return f"{statistics.median(ratios):.4f} ({low:.4f} to {high:.4f})"
+
+
+if len(sys.argv) == 1:
+    child()
+else:
+    main()
