@@ -2,8 +2,8 @@
 
     python3 bench/overhead/after.py PRONK RUNS PYTHON... > after.md
 
-A process makes calls for a while, and then times blocks of them. It is started plain and by `pronk record --stubs full --duration 0.5`, in
-turns: pronk samples it and counts its calls for half a second, and then lets it go on alone. The table has how long a block took, by how
+A process makes calls for a while, and then times blocks of them. It is started plain and by `pronk record --stubs full --duration 0.2`, in
+turns: pronk samples it and counts its calls for a fifth of a second, and then lets it go on alone. The table has how long a block took, by how
 long in the plain process before or after it: the median of the pairs, with the interval between order statistics that contains the true
 median with at least 95 %. Beside it is the same for pairs of plain processes, and how long a block took while stubs were on.
 """
@@ -18,7 +18,7 @@ import time
 
 BLOCKS = 40
 CALLS = 15_000
-SECONDS = 0.5
+SECONDS = 0.2
 
 
 def function(value):
@@ -71,7 +71,7 @@ def child():
     start = time.monotonic()
     blocks(5)
     during = blocks(5)
-    while time.monotonic() < start + SECONDS + 0.5:
+    while time.monotonic() < start + SECONDS + 0.3:
         block()
     print(blocks(BLOCKS), during)
 

@@ -100,9 +100,15 @@ impl Disassembled {
         self.instructions.iter().filter(|one| one.flow == Flow::Leave).count()
     }
 
-    /// A line for each instruction, and one for each unwind row where it begins.
+    /// How many instructions there are on the way that never branches.
+    fn straight(&self) -> usize {
+        self.instructions.iter().take_while(|one| one.flow != Flow::Leave).count() + 1
+    }
+
+    /// How many instructions the way has that never branches; then a line for each instruction, and one for each unwind row where it
+    /// begins.
     pub fn listing(&self, rows: &[UnwindEntry]) -> String {
-        let mut listing = String::new();
+        let mut listing = format!("        ; {} instructions\n", self.straight());
         let mut end = 0;
         for Instruction { offset, len, text, .. } in &self.instructions {
             if *offset > end {
