@@ -5,7 +5,7 @@ mod estimate;
 use crate::profile::{Counting, StubUse};
 use crate::registry::{Function, Registries};
 pub use estimate::Called;
-use estimate::Windows;
+use estimate::{Windows, windows};
 use pronk_sampler::open_regular;
 use pronk_trampolines::wire::{COUNTS_EXTENSION, HEAD_COUNTERS, Head, KINDS, LaneHead, Token};
 use std::collections::{BTreeMap, HashMap};
@@ -118,8 +118,8 @@ impl Counted {
 
 impl StubUse {
     fn add(&mut self, heads: &[LaneHead], costs_ps: &[u32; KINDS]) {
+        self.windows = windows(heads).fold(self.windows, |sum, head| sum.saturating_add(head.windows));
         for head in heads {
-            self.windows = self.windows.saturating_add(head.windows);
             self.on_ns = self.on_ns.saturating_add(head.on_ns);
             self.off_ns = self.off_ns.saturating_add(head.off_ns).saturating_add(head.before_ns);
             self.cost_ns = self.cost_ns.saturating_add(head.cost_ps(costs_ps) / 1000);

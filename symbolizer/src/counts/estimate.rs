@@ -5,9 +5,10 @@
 //! can be from the truth: the residuals of a ratio estimator in random groups (W. G. Cochran, "Sampling Techniques", sections 6.3
 //! and 6.4; K. M. Wolter, "Introduction to Variance Estimation", chapter 2). To that comes what is not known for certain of how much
 //! slower stubs had the program run meanwhile, and that there was no window in the program's first moments, in which it does other
-//! things than later as a rule.
+//! things than later as a rule. The first moments after stubs went on are in no window ([`SETTLING`]): the interpreter is slower then, by
+//! nobody knows how much. What was called in them was counted all the same.
 
-use pronk_trampolines::wire::{KINDS, LaneHead};
+use pronk_trampolines::wire::{KINDS, LaneHead, SETTLING};
 
 /// How often a function was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,29 +39,29 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The windows that lanes were for.
+    /// The windows that an interpreter's lanes were for.
     pub fn of(heads: &[LaneHead], costs_ps: &[u32; KINDS]) -> Windows {
         // What is estimated to have cost more than there was time did not.
         let own = |head: &LaneHead| {
             let on_ns = head.on_ns as f64;
             (on_ns - head.cost_ps(costs_ps) as f64 / 1e3).max(on_ns / 10.0)
         };
-        let own_ns: Vec<f64> = heads.iter().map(own).collect();
+        let own_ns: Vec<f64> = windows(heads).map(own).collect();
         let before_ns: f64 = heads.iter().map(|head| head.before_ns as f64).sum();
         let off_ns = heads.iter().map(|head| head.off_ns as f64).sum::<f64>() + before_ns;
-        let on_ns: f64 = heads.iter().map(|head| head.on_ns as f64).sum();
+        let on_ns: f64 = windows(heads).map(|head| head.on_ns as f64).sum();
         let all_ns: f64 = own_ns.iter().sum();
         Windows { cost_ns: on_ns - all_ns, all_ns, own_ns, off_ns, before_ns }
     }
 
     /// How many calls there were beside those that were counted in each group, and how far from the truth that can be.
     fn beside(&self, by_group: &[u64]) -> (f64, f64) {
-        let counted: f64 = by_group.iter().map(|calls| *calls as f64).sum();
+        let counted: f64 = windows(by_group).map(|calls| *calls as f64).sum();
         if self.all_ns <= 0.0 {
-            return (0.0, counted);
+            return (0.0, by_group.iter().map(|calls| *calls as f64).sum());
         }
         let ratio = counted / self.all_ns;
-        let groups = self.own_ns.iter().zip(by_group).filter(|(own_ns, _)| **own_ns > 0.0);
+        let groups = self.own_ns.iter().zip(windows(by_group)).filter(|(own_ns, _)| **own_ns > 0.0);
         let residuals = groups.map(|(own_ns, calls)| *calls as f64 - ratio * own_ns);
         let (number, squares) = residuals.fold((0_usize, 0.0), |(n, sum), residual| (n + 1, sum + residual * residual));
         let beside = ratio * self.off_ns;
@@ -70,6 +71,12 @@ impl Windows {
         let by_cost = beside * COST_DOUBT * self.cost_ns / self.all_ns;
         (beside, by_chance + by_cost + ratio * self.before_ns)
     }
+}
+
+/// What groups of windows have, of what all groups have.
+pub fn windows<T>(groups: &[T]) -> impl Iterator<Item = &T> {
+    const { assert!(SETTLING == 0) };
+    groups.iter().skip(1)
 }
 
 /// How far from the truth what a call is said to cost can be, as a share of it.
@@ -145,6 +152,21 @@ mod tests {
         called.add(&[10; 2], 100_000, Some(&windows));
         // In each group 10 calls in 1,000 ns of the program's own, beside 8,000 ns without stubs.
         assert_eq!(called.count(), 20 + 160);
+    }
+
+    #[test]
+    fn what_is_called_while_the_program_settles_down_is_counted_and_says_nothing_of_the_rest() {
+        let mut heads = [LaneHead { on_ns: 1_000, off_ns: 9_000, ..LaneHead::default() }; 16];
+        heads[SETTLING] = LaneHead { on_ns: 5_000, ..LaneHead::default() };
+        let mut by_group = [10; 16];
+        by_group[SETTLING] = 7;
+        let mut called = Called::default();
+        called.add(&by_group, 0, Some(&Windows::of(&heads, &[0; KINDS])));
+        assert_eq!((called.count(), called.error()), (7 + 150 + 1350, Some(0)));
+        let settled = Windows::of(&[LaneHead { on_ns: 5_000, off_ns: 9_000, ..LaneHead::default() }; 1], &[0; KINDS]);
+        let mut called = Called::default();
+        called.add(&[7], 0, Some(&settled));
+        assert_eq!((called.count(), called.error()), (7, Some(7)));
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! begins at once: where stubs fit the budget they are on all the time. Else they are off until there is credit for a window like
 //! the last one, and at random a while longer, so that windows do not keep time with what the program does.
 //!
+//! Where stubs go on, CPython first has to learn that they are: it has specialized calls for a program without them. That passes until
+//! the next signal, before the window begins, and is paid for like one.
+//!
 //! All of this is arithmetic: [`super::windows`] does what is decided here.
 
 /// A window lasts at least so long, in nanoseconds of CPU time.
@@ -34,9 +37,9 @@ pub struct Governor {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Window {
-    /// How long it has been open, and is to be.
+    /// How long it has been open, and is to be; `None` while the program settles down.
     age_ns: u64,
-    length_ns: u64,
+    length_ns: Option<u64>,
     /// What all calls had cost that were counted where this window's are, when it began, and what those in it have cost.
     before_ps: u64,
     spent_ps: i64,
@@ -47,9 +50,9 @@ struct Window {
 pub enum Step {
     /// Nothing.
     Stay,
-    /// Stubs go on.
+    /// Stubs go on, and the program settles down.
     Open,
-    /// Another window begins where this one ends.
+    /// A window begins where another one ends, or the program has settled down.
     Next,
     /// Stubs go off.
     Close,
@@ -84,8 +87,10 @@ impl Governor {
         self.credit_ps = self.credit_ps.saturating_sub(spent_ps.saturating_sub(window.spent_ps));
         window.spent_ps = spent_ps;
         window.age_ns = window.age_ns.saturating_add(ran_ns);
-        if window.age_ns < window.length_ns {
-            return Step::Stay;
+        match window.length_ns {
+            None => return Step::Next,
+            Some(length_ns) if window.age_ns < length_ns => return Step::Stay,
+            Some(_) => {}
         }
         let Window { age_ns, .. } = *window;
         // What a window like this one takes from the credit.
@@ -100,9 +105,15 @@ impl Governor {
         Step::Close
     }
 
+    /// Stubs go on, and the program settles down until the next signal. `cost_ps` is what all calls have cost so far that were counted
+    /// where those of meanwhile are.
+    pub fn settle(&mut self, cost_ps: u64) {
+        self.window = Some(Window { age_ns: 0, length_ns: None, before_ps: cost_ps, spent_ps: 0 });
+    }
+
     /// A window begins. `cost_ps` is what all calls have cost so far that were counted where its calls are.
     pub fn begin(&mut self, cost_ps: u64, random: u64) {
-        let length_ns = SHORTEST_NS + random % MORE_NS;
+        let length_ns = Some(SHORTEST_NS + random % MORE_NS);
         self.window = Some(Window { age_ns: 0, length_ns, before_ps: cost_ps, spent_ps: 0 });
     }
 
@@ -142,7 +153,7 @@ mod tests {
                 Step::Stay | Step::Close => {}
                 Step::Open => {
                     opened.push(now);
-                    governor.begin(cost, random);
+                    governor.settle(cost);
                 }
                 Step::Next => governor.begin(cost, random),
             }

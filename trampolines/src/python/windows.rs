@@ -7,7 +7,8 @@
 //!
 //! Stubs that are always on are one window, which the handler closes when the session has ended.
 //!
-//! In each window stubs count in one of the interpreter's lanes, drawn at random. Lanes are mapped by the first call of the first
+//! In each window stubs count in one of the interpreter's lanes, drawn at random, and before it, while the program settles down, in one
+//! that is for that. Lanes are mapped by the first call of the first
 //! window, on the hook's slow path; the child of a fork, whose gate is closed, gets its own in the same way.
 //!
 //! # Safety
@@ -21,7 +22,7 @@ use super::symbols::{EvalFrame, Object, Symbols};
 use crate::capture::memory::{Guarded, Memory, Straight};
 use crate::stub::Counters;
 use crate::sys::{self, Refused};
-use crate::wire::{GROUPS, KINDS, LaneHead, MOST_LANES};
+use crate::wire::{GROUPS, KINDS, LaneHead, MOST_LANES, SETTLING};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -129,7 +130,7 @@ impl Windows {
             hook: AtomicPtr::new(ptr::null_mut()),
             off: AtomicPtr::new(ptr::null_mut()),
             lanes: [const { AtomicPtr::new(ptr::null_mut()) }; GROUPS],
-            group: AtomicUsize::new(0),
+            group: AtomicUsize::new(SETTLING),
             deep: AtomicU32::new(0),
             open: AtomicBool::new(false),
             always: AtomicBool::new(false),
@@ -216,12 +217,17 @@ impl Windows {
         match step {
             _ if are_over() => self.close(),
             Step::Stay => {}
-            Step::Open | Step::Next => {
+            Step::Open => {
+                self.group.store(SETTLING, Ordering::Relaxed);
                 if mapped {
-                    self.turn(random >> 16);
+                    self.turn(SETTLING);
                 }
-                state.governor.begin(state.cost_ps(self.lane().filter(|_| mapped)), random >> 32);
+                state.governor.settle(state.cost_ps(self.lane().filter(|_| mapped)));
                 self.open.store(true, Ordering::Relaxed);
+            }
+            Step::Next => {
+                self.turn(group(random >> 16));
+                state.governor.begin(state.cost_ps(self.lane()), random >> 32);
             }
             Step::Close => self.close(),
         }
@@ -229,9 +235,9 @@ impl Windows {
         was_open
     }
 
-    /// Has stubs count in the lane of a group that is drawn.
-    fn turn(&self, random: u64) {
-        self.group.store(random as usize % GROUPS, Ordering::Relaxed);
+    /// Has stubs count in the lane of a group.
+    fn turn(&self, group: usize) {
+        self.group.store(group, Ordering::Relaxed);
         if let (Some(mut lane), Some(words)) = (self.lane(), self.words()) {
             // SAFETY: as in `tick`.
             let head = unsafe { lane.as_mut() };
@@ -257,6 +263,12 @@ impl Windows {
             let _somebody_elses = evaluator.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
+}
+
+/// A group that windows are counted in, by lot.
+const fn group(random: u64) -> usize {
+    const { assert!(SETTLING == 0) };
+    1 + random as usize % (GROUPS - 1)
 }
 
 impl State {

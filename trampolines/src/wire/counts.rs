@@ -28,7 +28,7 @@ use core::sync::atomic::AtomicU32;
 /// The first eight bytes of a file of counts.
 pub const COUNTS_MAGIC: [u8; 8] = *b"PRONKCNT";
 /// The version of the format that this crate reads and writes.
-pub const COUNTS_VERSION: u32 = 2;
+pub const COUNTS_VERSION: u32 = 3;
 /// The extension of a file of counts.
 pub const COUNTS_EXTENSION: &str = "counts";
 /// The counters of a lane.
@@ -45,6 +45,8 @@ pub const NO_COUNTER: u32 = 0;
 pub const HEAD_COUNTERS: u32 = (size_of::<LaneHead>() / size_of::<u64>()) as u32;
 /// How many lanes an interpreter has whose stubs are on in windows.
 pub const GROUPS: usize = 16;
+/// The one of them in which the first moments of windows are counted, while the interpreter still does what it does without stubs.
+pub const SETTLING: usize = 0;
 
 /// What a lane begins with. Times are CPU time of threads that held the interpreter's lock, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub use control::{
 };
 pub use counts::{
     COUNTERS, COUNTS_EXTENSION, COUNTS_MAGIC, COUNTS_VERSION, CountsHeader, GROUPS, HEAD_COUNTERS, Head, LANE_SIZE,
-    LANES_AT, LaneHead, MOST_LANES, NO_COUNTER, lane_at,
+    LANES_AT, LaneHead, MOST_LANES, NO_COUNTER, SETTLING, lane_at,
 };
 pub use moments::{
     AS_THE_THREAD, ClosedRecord, EndedRecord, ForgetRecord, InheritsRecord, NO_TASK, NOT_RESTORED, OpenedRecord,
