@@ -93,11 +93,11 @@ fn no_evaluator_is_left_when_a_session_ends() {
     on_each_version(|interpreter| {
         for stubs in [["--budget", "20"], ["--stubs", "full"]] {
             // On a slow machine a session may be over before the program has got as far as to see stubs on.
-            let found = ["1", "4", "16"].into_iter().map(|seconds| {
+            let mut found = ["1", "4", "16"].into_iter().map(|seconds| {
                 let program = Program::at(interpreter, fixture("windows/after.py"), &[seconds]);
                 program.sampled(&[stubs[0], stubs[1], "--duration", seconds]).stdout()
             });
-            let found = found.filter(|found| found != "never on\n").next();
+            let found = found.find(|found| found != "never on\n");
             assert_eq!(found.as_deref(), Some("off\n"), "{interpreter}: {stubs:?}");
         }
     });
