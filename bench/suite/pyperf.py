@@ -23,6 +23,13 @@ def python_implementation():
     return sys.implementation.name
 
 
+class Parser(argparse.ArgumentParser):
+    """Takes no texts of help: from 3.14 on argparse refuses some of those that scripts have."""
+
+    def add_argument(self, *names, help=None, **options):
+        return super().add_argument(*names, **options)
+
+
 class Runner:
     """What scripts use of pyperf.Runner."""
 
@@ -30,7 +37,7 @@ class Runner:
 
     def __init__(self, **_options):
         self.metadata = {}
-        self.argparser = argparse.ArgumentParser()
+        self.argparser = Parser()
         self.args = None
 
     def parse_args(self):

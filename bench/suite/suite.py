@@ -30,9 +30,12 @@ def cache():
 
 
 def pip(python, target, packages):
-    """Installs packages for an interpreter by this one's pip (22.3 or later): that one may have none."""
-    command = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check", "install", "--upgrade",
-               "--target", target, *packages]
+    """Installs packages for an interpreter by the newest pip, which knows the newest interpreters: that one may have none."""
+    own = cache() / "pip"
+    options = ["--quiet", "--disable-pip-version-check", "--upgrade", "--target"]
+    if not own.exists():
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, own, "pip"], check=True, capture_output=True)
+    command = [sys.executable, own / "pip", "--python", python, "install", *options, target, *packages]
     return subprocess.run(command, capture_output=True, text=True).returncode == 0
 
 

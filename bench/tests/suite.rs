@@ -17,7 +17,7 @@ def timed(loops, step):
 
 log = []
 runner = pyperf.Runner(metadata={})
-runner.argparser.add_argument('--size', type=int, default=3)
+runner.argparser.add_argument('--size', type=int, default=3, help='of 100 % or so')
 assert runner.parse_args().size == 7
 runner.bench_func('call', log.append, 'call', inner_loops=2)
 runner.bench_time_func('time', timed, 'time')
