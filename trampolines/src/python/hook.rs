@@ -13,6 +13,7 @@ use super::register;
 use super::symbols::{EvalFrame, Object};
 use super::{CPython, FUNCTIONS, Stubs, check};
 use super::{code_object, coroutines, windows};
+use crate::capture;
 use crate::lock::{Lock, Once};
 use crate::stub::{Counters, Stub, map_code, thread};
 use crate::sys::{self, KeepErrno, Refused};
@@ -53,8 +54,7 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     // Only the default evaluator certainly calls nobody. A thread that is deep puts the hook back by itself.
     let is_there = known.is_some_and(|known| {
         let covered = known.state != State::Removed && !fn_addr_eq(symbols.default_eval_frame, current);
-        let windows = windows::of_interpreter(address).filter(|windows| !windows.are_always());
-        let in_windows = known.state == State::Active && windows.is_some();
+        let in_windows = known.state == State::Active && windows::of_place(known.lane).is_some();
         known.is_hook(current) || covered || in_windows || known.deep > 0
     });
     if is_there {
@@ -92,8 +92,8 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
     match made.and_then(|hook| open_fast_path(lane).map(|_| hook)) {
         Ok(hook) => {
             interpreters::keep(Interpreter { hook, state: State::Active, ..known });
-            // Where it is not known how to take the hook out when the session has ended, it stays.
-            if !begin_windows(hook, None) {
+            // Where there is no handler that takes the hook out when the session has ended, or it cannot know how, it stays.
+            if !(capture::CAPTURE.get().is_some() && begin_windows(hook, None)) {
                 // SAFETY: the hook is an evaluator, and stays mapped for good.
                 unsafe { (symbols.set_eval_frame)(address, hook) };
             }

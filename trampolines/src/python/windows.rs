@@ -5,7 +5,8 @@
 //! are. So it is the handler that opens and closes windows, of the thread that holds the lock when it is interrupted.
 //! [`super::governor`] decides when.
 //!
-//! Stubs that are always on are one window, which the handler closes when the session has ended.
+//! Stubs that are always on are one window, which the handler closes when the session has ended. It is one or the other in all
+//! interpreters of a process.
 //!
 //! In each window stubs count in one of the interpreter's lanes, drawn at random, and before it, while the program settles down, in one
 //! that is for that. Lanes are mapped by the first call of the first
@@ -52,8 +53,6 @@ pub struct Windows {
     deep: AtomicU32,
     /// Whether stubs are on.
     open: AtomicBool,
-    /// Whether that is one window for good, without groups.
-    always: AtomicBool,
     state: UnsafeCell<State>,
 }
 
@@ -88,7 +87,7 @@ pub fn are_over() -> bool {
 
 /// The windows, where they open and close, of the interpreter that has a place among those that are known.
 pub fn of_place(place: usize) -> Option<&'static Windows> {
-    WINDOWS.get(place).filter(|windows| !windows.interpreter.load(Ordering::Acquire).is_null() && !windows.are_always())
+    WINDOWS.get(place).filter(|windows| are_there() && !windows.interpreter.load(Ordering::Acquire).is_null())
 }
 
 /// The windows of an interpreter.
@@ -107,7 +106,7 @@ fn of_state(state: u64) -> Option<&'static Windows> {
 /// The calling thread, whose newest state is given, has run for a while since its signal before. Opens and closes windows if it
 /// holds the interpreter's lock with it. Returns whether stubs were on.
 pub fn tick(state: u64, holds_lock: bool, ran_ns: u64, random: u64) -> bool {
-    of_state(state).filter(|windows| !windows.are_always()).is_some_and(|windows| match holds_lock {
+    of_state(state).is_some_and(|windows| match holds_lock {
         true => windows.tick(ran_ns, random),
         false => windows.is_open(),
     })
@@ -133,7 +132,6 @@ impl Windows {
             group: AtomicUsize::new(SETTLING),
             deep: AtomicU32::new(0),
             open: AtomicBool::new(false),
-            always: AtomicBool::new(false),
             state: UnsafeCell::new(state),
         }
     }
@@ -141,11 +139,6 @@ impl Windows {
     /// Whether stubs are on.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed)
-    }
-
-    /// Whether stubs are on for good.
-    pub fn are_always(&self) -> bool {
-        self.always.load(Ordering::Relaxed)
     }
 
     /// So many threads are so deep that stubs are stopped. Where it is none any more, they are on if a window is open.
@@ -305,7 +298,6 @@ pub unsafe fn begin(
     windows.hook.store(hook as *mut c_void, Ordering::Relaxed);
     windows.off.store(is_off, Ordering::Relaxed);
     windows.open.store(budget.is_none(), Ordering::Relaxed);
-    windows.always.store(budget.is_none(), Ordering::Relaxed);
     windows.deep.store(0, Ordering::Relaxed);
     windows.interpreter.store(interpreter, Ordering::Release);
     windows.enforce();
