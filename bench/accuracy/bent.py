@@ -30,8 +30,8 @@ PRONK = {
 }
 
 
-def run(command, **options):
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, **options).stdout
+def run(command):
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
 
 
 def said(stdout):

@@ -16,45 +16,15 @@ import sys
 import tempfile
 import time
 
+import stubs
+
 BLOCKS = 40
-CALLS = 15_000
 SECONDS = 0.2
 
 
-def function(value):
-    return value
-
-
-class Thing:
-    def method(self, value):
-        return value
-
-
-def counting(calls):
-    for number in range(calls):
-        yield number
-
-
-async def awaited(value):
-    return value
-
-
-async def await_coroutines():
-    for number in range(CALLS):
-        await awaited(number)
-
-
 def block():
-    thing = Thing()
-    for number in range(CALLS):
-        function(number)
-        thing.method(number)
-    for _ in counting(CALLS):
-        pass
-    try:
-        await_coroutines().send(None)
-    except StopIteration:
-        pass
+    for work in stubs.KINDS.values():
+        work()
 
 
 def blocks(number):

@@ -94,4 +94,5 @@ def main():
         print(f"{name:10} {median:6.1f} ns  ({low:.1f} to {high:.1f})")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -28,13 +28,14 @@ def peak(pid):
     return kilobytes[0] / 1024 if kilobytes else None
 
 
-def watch(command, **options):
+def watch(command):
     """Runs a command; what it printed, when it ended, how long it took, and the most memory that it had."""
     began = time.monotonic_ns()
-    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **options) as process:
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         most = 0.0
         while process.poll() is None:
             most = max(most, peak(process.pid) or 0.0)
+            # What it had is not to be read any more when it has ended, and nothing tells when it grows.
             time.sleep(0.005)
         ended = time.monotonic_ns()
         if process.returncode != 0:
