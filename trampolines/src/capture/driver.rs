@@ -67,9 +67,14 @@ impl Timer {
 }
 
 /// What drives a thread.
+///
+/// At first that is the clock's timer alone, set once: threads that end soon are many, and a perf event takes as long to be made
+/// and ended as the whole thread. What goes on is made with the first signal.
 #[derive(Debug)]
 pub struct ThreadDriver {
-    /// The perf event, if that drives it.
+    /// Whether the first signal has come.
+    pub goes_on: bool,
+    /// The perf event, if that drives the thread.
     pub event: Option<perf_event::Event>,
     /// The clock's timer: the driver where there is no event, and what takes a sample again.
     pub timer: Timer,
@@ -78,19 +83,23 @@ pub struct ThreadDriver {
 }
 
 impl ThreadDriver {
-    /// Makes what drives the calling thread; nothing is set yet. `event` asks for a perf event with a period, and with or
-    /// without the kernel's part of stacks.
+    /// Makes what drives the calling thread at first; nothing is set yet.
     ///
     /// # Errors
     /// When the kernel gives no timer.
-    pub fn create(signal: i32, event: Option<(u64, bool)>) -> Result<ThreadDriver, Refused> {
+    pub fn create(signal: i32) -> Result<ThreadDriver, Refused> {
         let timer = Timer::create(libc::CLOCK_MONOTONIC, signal, TICK)?;
-        let event = event.and_then(|(period_ns, kernel)| perf_event::Event::open(signal, period_ns, kernel).ok());
-        let woken = match event {
-            Some(_) => None,
-            None => Timer::create(libc::CLOCK_THREAD_CPUTIME_ID, signal, WOKEN).ok(),
-        };
-        Ok(ThreadDriver { event, timer, woken })
+        Ok(ThreadDriver { goes_on: false, event: None, timer, woken: None })
+    }
+
+    /// Makes what drives the calling thread from now on. `event` asks for a perf event with a period, and with or without the
+    /// kernel's part of stacks; without one the timer has yet to be set.
+    pub fn go_on(&mut self, signal: i32, event: Option<(u64, bool)>) {
+        self.goes_on = true;
+        self.event = event.and_then(|(period_ns, kernel)| perf_event::Event::open(signal, period_ns, kernel).ok());
+        if self.event.is_none() {
+            self.woken = Timer::create(libc::CLOCK_THREAD_CPUTIME_ID, signal, WOKEN).ok();
+        }
     }
 
     /// Ends it.

@@ -146,6 +146,7 @@ pub(crate) unsafe fn finish(is_unused: bool) {
     let ring = ring().filter(|_| is_unused);
     handler::remove();
     CAPTURE.clear();
+    thread::free_spares();
     RING.store(core::ptr::null_mut(), Ordering::Release);
     if let Some(ring) = ring {
         // SAFETY: as promised by the caller.
@@ -163,11 +164,6 @@ impl Capture {
     fn event(&self) -> Option<(u64, bool)> {
         let perf = Driver::from_raw(self.settings.driver) == Some(Driver::PerfEvent) && self.mode != Mode::Wall;
         perf.then_some((self.settings.period_ns, self.settings.kernel != 0))
-    }
-
-    /// Makes what drives the calling thread.
-    fn create_driver(&self) -> Result<ThreadDriver, Refused> {
-        ThreadDriver::create(SIGNAL, self.event())
     }
 }
 
@@ -246,15 +242,12 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, 
         unsafe { SampledThread::free(thread) };
         return;
     };
-    let Ok(driver) = capture.create_driver() else {
+    let Ok(driver) = ThreadDriver::create(SIGNAL) else {
         ring.header().unsampled_threads.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the thread has never been anybody's.
         unsafe { SampledThread::free(thread) };
         return;
     };
-    if driver.event.is_none() && capture.event().is_some() {
-        ring.header().other_driver.fetch_add(1, Ordering::Relaxed);
-    }
     // SAFETY: nobody else has the thread's memory yet.
     let sampled = unsafe { &mut *thread.as_ptr() };
     sampled.belong_to_caller();
@@ -307,7 +300,7 @@ pub(crate) fn after_fork() {
     if !capture.settings.followed.includes(sys::process_id()) {
         return;
     }
-    let Ok(driver) = capture.create_driver() else { return };
+    let Ok(driver) = ThreadDriver::create(SIGNAL) else { return };
     sampled.driver = Some(driver);
     sampled.start_pace(capture);
     sampled.start_driver(capture);

@@ -9,10 +9,11 @@
 //!   and is one again when the thread runs.
 //! - Against aliasing, the timer is set to another interval now and then, at random.
 
-use super::Capture;
 use super::thread::{Pace, SampledThread};
+use super::{Capture, SIGNAL};
 use crate::sys;
 use crate::wire::Mode;
+use core::sync::atomic::Ordering;
 
 /// After so many signals in which it hardly ran a thread is idle.
 const IDLE_TICKS: u32 = 2;
@@ -70,15 +71,25 @@ impl SampledThread {
         self.pace.started_ns = clock.wrapping_sub(before);
     }
 
-    /// Sets the driver going.
+    /// Has the first signal come within a period, at random.
     pub(super) fn start_driver(&mut self, capture: &Capture) {
         let Some(driver) = &self.driver else { return };
-        let period_ns = capture.settings.period_ns.max(1);
-        let interval = match driver.event {
-            Some(_) => 0,
-            None => irregular(&mut self.pace, period_ns),
-        };
-        driver.timer.set(1 + self.pace.random() % period_ns, interval);
+        driver.timer.set(1 + self.pace.random() % capture.settings.period_ns.max(1), 0);
+    }
+
+    /// With the first signal, has more of them come.
+    fn go_on(&mut self, capture: &Capture) {
+        let Some(driver) = self.driver.as_mut().filter(|driver| !driver.goes_on) else { return };
+        let wanted = capture.event();
+        driver.go_on(SIGNAL, wanted);
+        if driver.event.is_some() {
+            return;
+        }
+        let interval = irregular(&mut self.pace, capture.settings.period_ns);
+        driver.timer.set(interval, interval);
+        if let Some(ring) = super::ring().filter(|_| wanted.is_some()) {
+            ring.header().other_driver.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Ends the driver: no more signals come.
@@ -94,6 +105,7 @@ impl SampledThread {
         let cpu_ns = sys::thread_cpu_ns();
         let ran_ns = cpu_ns.saturating_sub(self.pace.last_cpu_ns);
         self.pace.last_cpu_ns = cpu_ns;
+        self.go_on(capture);
         let by_event = self.driver.as_ref().is_some_and(|driver| driver.event.is_some());
         if !by_event {
             self.set_timer(capture, ran_ns);

@@ -1,5 +1,6 @@
 //! What a sampled thread keeps: its driver, its clocks, and what its last sample looked like.
 
+use super::CAPTURE;
 use super::awaiters::KeptAwaiters;
 use super::driver::ThreadDriver;
 use super::links::{KeptLinks, MOST_LINKS};
@@ -11,7 +12,8 @@ use crate::sys::{self, Refused, Text};
 use crate::wire::{LONGEST_TASK_NAME, MOST_AWAITERS};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// A thread's main function, for pthread_create(3).
 pub type Main = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -90,13 +92,39 @@ const LINKS: usize = MOST_LINKS * size_of::<Link>();
 const AWAITERS: usize = MOST_AWAITERS * size_of::<Link>();
 const WHOLE: usize = STRUCTURE + KEPT_SIZE + 2 * LINKS + 2 * AWAITERS;
 
+/// The memory of threads that have ended, for those that start: unmapping it interrupts every processor on which the process
+/// runs, and was a third of what being sampled costs a thread that does next to nothing.
+static SPARES: [AtomicPtr<u8>; MOST_SPARES] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST_SPARES];
+const MOST_SPARES: usize = 16;
+
+fn take_spare() -> Option<NonNull<u8>> {
+    let filled = |place: &&AtomicPtr<u8>| !place.load(Ordering::Relaxed).is_null();
+    SPARES.iter().filter(filled).find_map(|place| NonNull::new(place.swap(ptr::null_mut(), Ordering::Acquire)))
+}
+
+/// Keeps memory that nobody uses; whether there was room for it.
+fn keep_spare(memory: NonNull<u8>) -> bool {
+    let put = |place: &AtomicPtr<u8>| {
+        place.compare_exchange(ptr::null_mut(), memory.as_ptr(), Ordering::Release, Ordering::Relaxed).is_ok()
+    };
+    SPARES.iter().any(put)
+}
+
+/// Gives the memory back that is kept for threads to come: a session ends.
+pub fn free_spares() {
+    while let Some(memory) = take_spare() {
+        // SAFETY: it is one whole mapping of that size, and was kept since nobody uses it.
+        unsafe { sys::unmap(memory, WHOLE) };
+    }
+}
+
 impl SampledThread {
     /// Memory for a thread that is to start with a main function, or runs already.
     ///
     /// # Errors
     /// When there is no memory.
     pub fn allocate(main: Option<(Main, *mut c_void)>) -> Result<NonNull<SampledThread>, Refused> {
-        let memory = sys::map_anonymous(WHOLE)?;
+        let memory = take_spare().map_or_else(|| sys::map_anonymous(WHOLE), Ok)?;
         let structure = memory.cast::<SampledThread>();
         // SAFETY: the mapping has room for the structure, the bytes and all arrays, one behind the other.
         unsafe {
@@ -134,8 +162,11 @@ impl SampledThread {
     /// # Safety
     /// Nobody uses it any more: the thread's handler can no longer find it.
     pub unsafe fn free(this: NonNull<SampledThread>) {
-        // SAFETY: the structure is at the start of its mapping, which is of that size.
-        unsafe { sys::unmap(this.cast(), WHOLE) };
+        // A session that has ended has given back what was kept.
+        if CAPTURE.get().is_none() || !keep_spare(this.cast()) {
+            // SAFETY: the structure is at the start of its mapping, which is of that size.
+            unsafe { sys::unmap(this.cast(), WHOLE) };
+        }
     }
 
     /// Notes which thread the calling one is.

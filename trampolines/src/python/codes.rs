@@ -16,6 +16,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The code objects that can have a number at a time; a power of two.
 const CAPACITY: usize = 1 << 17;
+/// The memory for them, in bytes.
+const SIZE: usize = CAPACITY * size_of::<AtomicU64>();
 /// How far from its place a code object is looked for.
 const MOST_PROBES: usize = 64;
 /// In a slot: the code object is described in the ring.
@@ -45,15 +47,15 @@ impl Codes {
     /// # Errors
     /// When there is no memory.
     pub fn new() -> Result<Codes, Refused> {
-        Ok(Codes { slots: sys::map_anonymous(CAPACITY * size_of::<AtomicU64>())?.cast() })
+        Ok(Codes { slots: sys::map_anonymous(SIZE)?.cast() })
     }
 
     /// Forgets all code objects, as the child of a fork must, whose ring is a new one.
     pub fn clear(&self) {
-        self.slots()
-            .iter()
-            .filter(|slot| slot.load(Ordering::Relaxed) != 0)
-            .for_each(|slot| slot.store(0, Ordering::Relaxed));
+        // SAFETY: the slots are one mapping of that size, and zeros are what is wanted.
+        if !unsafe { sys::discard(self.slots.cast(), SIZE) } {
+            self.slots().iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+        }
     }
 
     fn slots(&self) -> &[AtomicU64] {
