@@ -38,7 +38,7 @@ pub mod writes;
 pub use thread::Main;
 
 use crate::lock::Replaced;
-use crate::python::Sampled;
+use crate::python::{Sampled, windows};
 use crate::ring::{self, RingWriter};
 use crate::sys::{self, PathText, Refused, Text};
 use crate::wire::{Driver, Mode, RingRecord, RingRecordKind, SETTINGS_FILE, Settings, ThreadRecord};
@@ -284,8 +284,10 @@ pub(crate) fn after_fork() {
     let Some(capture) = CAPTURE.get() else { return };
     capture.sampled.codes.clear();
     MOVING.store(0, Ordering::SeqCst);
+    // SAFETY: the child has one thread, and no timers yet, and no events.
+    unsafe { windows::forked() };
     let Some(thread) = SampledThread::of_this_thread() else { return };
-    // SAFETY: the calling thread's own, whose handler cannot run: the child has no timers yet, and no events.
+    // SAFETY: the calling thread's own, whose handler cannot run, as above.
     let sampled = unsafe { &mut *thread.as_ptr() };
     // The parent's timers do not exist here, and its mapping of the event does not either.
     sampled.driver = None;

@@ -120,6 +120,19 @@ pub fn end(state: u64) {
     }
 }
 
+/// In the child of a fork: it begins with stubs off. With them on, its first call would have all lanes mapped, and most children run
+/// another program soon.
+///
+/// # Safety
+/// The calling thread is the only one, and its handler does not run.
+pub unsafe fn forked() {
+    let used = |windows: &&Windows| !windows.interpreter.load(Ordering::Acquire).is_null();
+    for windows in WINDOWS.iter().filter(used).filter(|_| are_there()) {
+        // SAFETY: as promised by the caller.
+        windows.begin_anew(unsafe { &mut *windows.state.get() });
+    }
+}
+
 impl Windows {
     const fn new() -> Windows {
         let state = State { governor: Governor::new(0), costs_ps: [0; KINDS], generation: 0, before_ns: 0 };
@@ -182,12 +195,9 @@ impl Windows {
         let was_open = self.is_open();
         // SAFETY: the calling thread holds the lock, and is in its handler.
         let state = unsafe { &mut *self.state.get() };
+        // The fork may have been one that nobody was told of.
         if state.generation != sys::fork_generation() {
-            state.generation = sys::fork_generation();
-            state.governor = state.governor.anew();
-            state.before_ns = 0;
-            self.deep.store(0, Ordering::Relaxed);
-            self.close();
+            self.begin_anew(state);
             return was_open;
         }
         // Until the first call of the first window there are no lanes.
@@ -226,6 +236,15 @@ impl Windows {
         }
         self.enforce();
         was_open
+    }
+
+    /// Belongs to another process from now on, the child of a fork.
+    fn begin_anew(&self, state: &mut State) {
+        state.generation = sys::fork_generation();
+        state.governor = state.governor.anew();
+        state.before_ns = 0;
+        self.deep.store(0, Ordering::Relaxed);
+        self.close();
     }
 
     /// Has stubs count in the lane of a group.
