@@ -17,6 +17,9 @@ fn each_thing_has_a_line_and_the_status_says_whether_record_works() {
         assert!(line.starts_with("ok  ") || line.starts_with("no  "), "{line}");
     }
     let recorded = run(&mut place.record(&["true"])).status.success();
+    // What an interrupt costs is measured where there are perf events.
+    let has = |start: &str| found.lines().any(|line| line.starts_with(start));
+    assert_eq!(has("ok  perf events"), has("ok  interrupts") || has("no  interrupts"), "{found}");
     assert_eq!(output.status.success(), recorded, "{found}");
     assert_eq!(output.status.code(), Some(if recorded { 0 } else { 1 }));
     assert!(found.ends_with(if recorded { "`pronk record` works here.\n" } else { "does not work here.\n" }));

@@ -56,6 +56,7 @@ mod shared_memory;
 mod signals;
 mod subject;
 mod target;
+mod ticks;
 mod unwind;
 
 pub use directory::SessionDirectory;
@@ -70,3 +71,4 @@ pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
 pub use sections::section_contents;
 pub use session::{EngineChoice, Request, Session, Stubs, Watched};
+pub use ticks::tick_cost;

@@ -9,6 +9,7 @@
 //! - [`wire`]: the format of what is shared.
 //! - [`attach`]: a session that begins while the process runs.
 //! - [`execute`]: programs that the process executes belong to the session as well.
+//! - [`perf_event`]: what signals a thread each time that it has run for a while.
 //! - [`ring`]: how samples go from a signal handler in the process to the profiler.
 //! - [`python`]: CPython's side: finding it in the process, its layouts, and the frame evaluation hook.
 //!
@@ -38,4 +39,4 @@ pub mod stub;
 mod sys;
 pub mod wire;
 
-pub use sys::Refused;
+pub use sys::{Refused, perf_event};

@@ -4,15 +4,19 @@ use crate::agent;
 use crate::ending::Ending;
 use crate::messages::{printable, thousands};
 use anyhow::{Context, Result};
-use pronk_sampler::{Answer, EngineChoice, Mode, Permissions, Request, Session, SessionDirectory, probe};
+use pronk_sampler::{Answer, EngineChoice, Mode, Permissions, Request, Session, SessionDirectory, probe, tick_cost};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
+use std::time::Duration;
 
 /// The command of the trials. POSIX has it everywhere.
 const TRIAL: &str = "true";
 
 /// The frequency of the trials, in samples per second: any machine allows it.
 const TRIAL_FREQUENCY: u32 = 99;
+
+/// What interrupts may take of a thread's time at 1,000 Hz without a remark, in percent.
+const MOST_PERCENT: f64 = 1.0;
 
 /// What was found about one thing that a profile needs, or is better for.
 struct Finding {
@@ -39,7 +43,7 @@ pub fn run() -> Result<Ending> {
     let perf = trial(EngineChoice::Perf);
     let signal = trial(EngineChoice::Signal);
     let any = perf.is_ok() || signal.is_ok();
-    let findings = [
+    let mut findings = vec![
         user(&permissions),
         kernel(&permissions),
         kernel_names(&permissions),
@@ -52,6 +56,7 @@ pub fn run() -> Result<Ending> {
         Finding { what: "perf engine", found: engine(perf, any) },
         Finding { what: "signal engine", found: engine(signal, any) },
     ];
+    findings.extend(tick_cost().map(interrupts));
     let works = !findings.iter().any(|finding| matches!(finding.found, Found::Missing(_)));
     let mut stdout = io::stdout().lock();
     let end = if works { "`pronk record` works here." } else { "`pronk record` does not work here." };
@@ -181,6 +186,18 @@ fn directory() -> Finding {
         Err(error) => Found::Missing(error.to_string()),
     };
     Finding { what: "session directory", found }
+}
+
+/// What it costs a thread to be interrupted, whatever is done then.
+fn interrupts(cost: Duration) -> Finding {
+    let microseconds = 1e6 * cost.as_secs_f64();
+    let percent = microseconds / 10.0;
+    let words = format!("each takes {microseconds:.1} µs of the thread's time: {percent:.1} % at 1,000 Hz");
+    let found = match percent <= MOST_PERCENT {
+        true => Found::Ok(words),
+        false => Found::Poorer(format!("{words}, as in many virtual machines\n-F 100 costs a tenth of that")),
+    };
+    Finding { what: "interrupts", found }
 }
 
 /// Profiles a command with an engine, for what cannot be foretold. Returns the engine in words, or why it does not work.
