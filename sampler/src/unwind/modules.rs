@@ -15,7 +15,7 @@ use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, Unwinder};
 use gimli::{BaseAddresses, Register, RegisterRule, UnwindContext, X86_64};
 use object::elf::{EM_X86_64, PF_X, PT_LOAD};
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::read::elf::{ElfFile64, ElfSymbol64, FileHeader, ProgramHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef, SymbolKind};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -285,14 +285,21 @@ impl NativeUnwinder for Modules {
 fn cold_parts(start: u64, file: &MappedImage) -> Vec<Range<u64>> {
     let Some(data) = file.open().map(ReadCache::new) else { return Vec::new() };
     let Ok(elf) = ElfFile64::<LittleEndian, _>::parse(&data) else { return Vec::new() };
+    // All names at once: one by one they would cost a system call each.
+    let names = elf.section_by_index(elf.elf_symbol_table().string_section()).ok();
+    let names = names.and_then(|section| section_contents(&section)).unwrap_or_default();
+    let name_of = |symbol: &ElfSymbol64<LittleEndian, _>| {
+        let rest = names.get(symbol.elf_symbol().st_name(LittleEndian) as usize..)?;
+        rest.iter().position(|&byte| byte == 0).and_then(|end| rest.get(..end))
+    };
     let functions = || elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
-    let names: Vec<&[u8]> =
-        functions().filter(|symbol| symbol.address() == start).filter_map(|symbol| symbol.name_bytes().ok()).collect();
+    let whole: Vec<&[u8]> =
+        functions().filter(|symbol| symbol.address() == start).filter_map(|symbol| name_of(&symbol)).collect();
     let is_part = |name: &[u8]| {
-        names.iter().any(|function| name.strip_prefix(*function).is_some_and(|rest| rest.starts_with(b".cold")))
+        whole.iter().any(|function| name.strip_prefix(*function).is_some_and(|rest| rest.starts_with(b".cold")))
     };
     functions()
-        .filter(|symbol| symbol.name_bytes().is_ok_and(is_part))
+        .filter(|symbol| name_of(symbol).is_some_and(is_part))
         .filter_map(|symbol| Some(symbol.address()..symbol.address().checked_add(symbol.size())?))
         .collect()
 }
