@@ -19,8 +19,17 @@ pub struct Called {
     cost_ps: u64,
     /// How often it was called beside, while nobody counted: an estimate.
     beside: f64,
-    /// The square of how far the estimate can be from the truth; `None` where all was counted.
-    error_squared: Option<f64>,
+    /// How far the estimate can be from the truth; `None` where all was counted.
+    doubt: Option<Doubt>,
+}
+
+/// How far an estimate can be from the truth.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Doubt {
+    /// The square of how far by chance, which is another one in each interpreter.
+    chance_squared: f64,
+    /// How far by what is the same in all of them.
+    common: f64,
 }
 
 /// The windows of one interpreter.
@@ -55,21 +64,25 @@ impl Windows {
     }
 
     /// How many calls there were beside those that were counted in each group, and how far from the truth that can be.
-    fn beside(&self, by_group: &[u64]) -> (f64, f64) {
+    fn beside(&self, by_group: &[u64]) -> (f64, Doubt) {
         let counted: f64 = windows(by_group).map(|calls| *calls as f64).sum();
         if self.all_ns <= 0.0 {
-            return (0.0, by_group.iter().map(|calls| *calls as f64).sum());
+            let common = by_group.iter().map(|calls| *calls as f64).sum();
+            return (0.0, Doubt { common, ..Doubt::default() });
         }
-        let ratio = counted / self.all_ns;
+        let for_each_ns = self.off_ns / self.all_ns;
+        let beside = counted * for_each_ns;
         let groups = self.own_ns.iter().zip(windows(by_group)).filter(|(own_ns, _)| **own_ns > 0.0);
-        let residuals = groups.map(|(own_ns, calls)| *calls as f64 - ratio * own_ns);
+        let residuals = groups.map(|(own_ns, calls)| *calls as f64 - counted * own_ns / self.all_ns);
         let (number, squares) = residuals.fold((0_usize, 0.0), |(n, sum), residual| (n + 1, sum + residual * residual));
-        let beside = ratio * self.off_ns;
-        let Some(quantile) = number.checked_sub(2).and_then(|at| T_99.get(at)) else { return (beside, beside) };
-        let deviation = (squares * number as f64 / (number - 1) as f64).sqrt();
-        let by_chance = quantile * deviation / self.all_ns * self.off_ns;
+        let by_chance = match number.checked_sub(2).and_then(|at| T_99.get(at)) {
+            _ if counted == 0.0 => SEEN_NONE_99 * for_each_ns,
+            Some(quantile) => quantile * (squares * number as f64 / (number - 1) as f64).sqrt() * for_each_ns,
+            None => beside,
+        };
         let by_cost = beside * COST_DOUBT * self.cost_ns / self.all_ns;
-        (beside, by_chance + by_cost + ratio * self.before_ns)
+        let before = counted * self.before_ns / self.all_ns;
+        (beside, Doubt { chance_squared: by_chance * by_chance, common: by_cost + before })
     }
 }
 
@@ -82,6 +95,9 @@ pub fn windows<T>(groups: &[T]) -> impl Iterator<Item = &T> {
 /// How far from the truth what a call is said to cost can be, as a share of it.
 const COST_DOUBT: f64 = 0.25;
 
+/// Where no call was seen, there are fewer than so many with 99 %: the logarithm of 100, if they come at random.
+const SEEN_NONE_99: f64 = 4.605;
+
 /// What Student's t is between with 99 %, by degrees of freedom from 1 on.
 const T_99: [f64; 15] =
     [63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947];
@@ -93,9 +109,11 @@ impl Called {
         self.counted = self.counted.saturating_add(counted);
         self.cost_ps = self.cost_ps.saturating_add(counted.saturating_mul(cost_ps.into()));
         if let Some(windows) = windows {
-            let (beside, error) = windows.beside(by_group);
+            let (beside, doubt) = windows.beside(by_group);
             self.beside += beside;
-            *self.error_squared.get_or_insert(0.0) += error * error;
+            let sum = self.doubt.get_or_insert_default();
+            sum.chance_squared += doubt.chance_squared;
+            sum.common += doubt.common;
         }
     }
 
@@ -111,7 +129,7 @@ impl Called {
 
     /// How far from the truth that can be, with 99 %; `None` where it is certain.
     pub fn error(&self) -> Option<u64> {
-        self.error_squared.map(|squared| squared.sqrt().ceil() as u64)
+        self.doubt.map(|doubt| (doubt.chance_squared.sqrt() + doubt.common).ceil() as u64)
     }
 }
 
@@ -167,6 +185,28 @@ mod tests {
         let mut called = Called::default();
         called.add(&[7], 0, Some(&settled));
         assert_eq!((called.count(), called.error()), (7, Some(7)));
+    }
+
+    #[test]
+    fn who_was_called_in_no_window_may_have_been_called_outside() {
+        let heads = [LaneHead { on_ns: 1_000, off_ns: 9_000, ..LaneHead::default() }; 16];
+        let mut by_group = [0; 16];
+        by_group[SETTLING] = 1;
+        let mut called = Called::default();
+        called.add(&by_group, 0, Some(&Windows::of(&heads, &[0; KINDS])));
+        // 16 times 9,000 ns without stubs, and 15 times 1,000 ns of windows, in which 4.6 calls may have been missed by chance.
+        assert_eq!((called.count(), called.error()), (1, Some(45)));
+    }
+
+    #[test]
+    fn what_is_wrong_in_every_interpreter_does_not_even_out() {
+        let mut heads = [LaneHead { on_ns: 1_000, off_ns: 9_000, ..LaneHead::default() }; 16];
+        heads[1].before_ns = 1_500;
+        let windows = Windows::of(&heads, &[0; KINDS]);
+        let mut called = Called::default();
+        (0..4).for_each(|_| called.add(&[10; 16], 0, Some(&windows)));
+        // 10 calls in 1,000 ns, and so perhaps 15 in the first moments of each interpreter.
+        assert_eq!(called.error(), Some(4 * 15));
     }
 
     #[test]

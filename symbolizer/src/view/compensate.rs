@@ -30,13 +30,20 @@ pub(super) fn weights(profile: &Profile) -> Vec<u32> {
     let mut owed: HashMap<FrameId, f64> = HashMap::new();
     let weights = profile.samples.iter().map(|sample| {
         let Some(newest) = sample.stack.and_then(|stack| frames.newest[stack.index()]) else { return sample.weight };
-        let owed = owed.entry(newest).or_insert(0.5);
+        let owed = owed.entry(newest).or_insert_with(|| start(newest));
         *owed += f64::from(sample.weight) * shares[&newest];
         let taken = owed.floor().min(sample.weight.into());
         *owed -= taken;
         sample.weight - taken as u32
     });
     weights.collect()
+}
+
+/// Where a frame's account begins, from 0 to 1: by multiples of the golden ratio, which are spread evenly, so that of many frames that
+/// owe a small part of a sample the right number pay one.
+fn start(frame: FrameId) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_894_8;
+    (0.5 + frame.index() as f64 * GOLDEN).fract()
 }
 
 /// The frames of stacks that are not the interpreter's machinery.
@@ -200,6 +207,23 @@ mod tests {
         let (own, taken) = own(&with(500_000_000));
         assert_eq!((own, taken), (vec![0, 650, 200], 150));
         assert_eq!(self::own(&with(u64::MAX)), (vec![0, 0, 200], 800));
+    }
+
+    #[test]
+    fn many_lines_with_few_samples_pay_as_much_as_one_with_many() {
+        let mut profile = with(200_000_000);
+        // Each of the function's 700 samples is on a line of its own.
+        let function = profile.frames[1].function;
+        for (at, sample) in (0..).zip(profile.samples.iter_mut().filter(|sample| sample.stack == Some(StackId(3)))) {
+            profile.frames.push(Frame { function, line: Some(100 + at), inlined: false });
+            profile.stacks.push(crate::profile::Stack {
+                below: Some(StackId(1)),
+                frame: crate::profile::FrameId(profile.frames.len() as u32 - 1),
+            });
+            sample.stack = Some(StackId(profile.stacks.len() as u32 - 1));
+        }
+        let (own, _) = own(&profile);
+        assert!((678..=682).contains(&own[1]), "{own:?}");
     }
 
     #[test]
