@@ -10,16 +10,17 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 STATES = ["sleeping", "burning", "threads", "hashing", "tasks", "recursive"]
 PROGRAM = os.path.join(os.path.dirname(__file__), "../../cli/tests/attach/states.py")
 
 
-def attach(pronk, pid):
+def attach(pronk, pid, directory):
     """The seconds from the command until the process is sampled, and the milliseconds that a thread was stopped."""
     started = time.monotonic()
-    command = [pronk, "record", "-o", "/tmp/attach.folded", "--pid", str(pid), "--duration", "0.02"]
+    command = [pronk, "record", "-o", f"{directory}/attach.folded", "--pid", str(pid), "--duration", "0.02"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     line = process.stderr.readline()
     until = time.monotonic() - started
@@ -39,17 +40,18 @@ def main():
     print("| version | state | until it is sampled, median | worst | pause, median | worst |")
     print("|---|---|---|---|---|---|")
     everything = []
-    for python in pythons:
-        for state in STATES:
-            program = subprocess.Popen([python, PROGRAM, state], stdout=subprocess.PIPE, text=True)
-            program.stdout.readline()
-            measured = [attach(pronk, program.pid) for _ in range(rounds)]
-            if program.poll() is not None:
-                sys.exit(f"{python} {state} has ended")
-            program.kill()
-            program.wait()
-            everything += measured
-            row(version(python), state, measured)
+    with tempfile.TemporaryDirectory() as directory:
+        for python in pythons:
+            for state in STATES:
+                program = subprocess.Popen([python, PROGRAM, state], stdout=subprocess.PIPE, text=True)
+                program.stdout.readline()
+                measured = [attach(pronk, program.pid, directory) for _ in range(rounds)]
+                if program.poll() is not None:
+                    sys.exit(f"{python} {state} has ended")
+                program.kill()
+                program.wait()
+                everything += measured
+                row(version(python), state, measured)
     row("all", f"{len(everything)} times", everything)
 
 

@@ -89,7 +89,7 @@ def calibrate(python, root, benchmark, paths, seconds):
 def measure(arguments, python, version, root, benchmark):
     """Runs `pronk overhead`, unless there is its result already. Returns why not, if it did not run."""
     result = arguments.directory / f"{version}-{benchmark['name']}.json"
-    if result.exists():
+    if result.exists() and not json.loads(result.read_text())["interrupted"]:
         return None
     paths = packages(python, version, root, benchmark)
     if paths is None:
@@ -118,7 +118,7 @@ def summary(directory):
             for profiler in result["profilers"]:
                 rows.setdefault(profiler["name"], {})[name] = profiler
         for profiler, costs in rows.items():
-            cpu = {name: cost["cpu"] for name, cost in costs.items() if cost["cpu"]["median"]}
+            cpu = {name: cost["cpu"] for name, cost in costs.items() if cost["cpu"] and cost["cpu"]["median"]}
             if not cpu:
                 continue
             worst = max(cpu, key=lambda name: cpu[name]["median"])
@@ -133,7 +133,7 @@ def summary(directory):
 
 def mean(estimates):
     """The geometric mean of medians."""
-    medians = [estimate["median"] for estimate in estimates if estimate["median"]]
+    medians = [estimate["median"] for estimate in estimates if estimate and estimate["median"]]
     return math.exp(sum(map(math.log, medians)) / len(medians)) if medians else math.nan
 
 
@@ -144,7 +144,7 @@ def main():
     parser.add_argument("pythons", nargs="+", metavar="PYTHON")
     parser.add_argument("--benchmarks", help="these only, by name, with commas between")
     parser.add_argument("--profilers", default=DEFAULT_PROFILERS, help=f"as for pronk overhead [{DEFAULT_PROFILERS}]")
-    parser.add_argument("--runs", default="5")
+    parser.add_argument("--runs", default="6")
     parser.add_argument("--seconds", default="1.0")
     parser.add_argument("-F", "--frequency", default="1000")
     arguments = parser.parse_args()

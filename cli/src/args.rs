@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A sampling profiler for CPython in which every Python function runs through a native stub of its own.
+/// A sampling profiler for CPython, with native stubs by which native profilers can name Python functions, too.
 #[derive(Debug, Parser)]
 #[command(name = "pronk", version, arg_required_else_help = true)]
 pub struct Arguments {
@@ -151,8 +151,8 @@ pub struct ReportArguments {
     #[arg(long, conflicts_with_all = ["calls", "by"])]
     pub total: bool,
 
-    /// Sort by the number of calls, and have functions that are in no sample (needs a profile with stubs: --stubs full, or
-    /// --engine perf)
+    /// Sort by the number of calls, and have functions that are in no sample (needs a profile with stubs: --budget 2,
+    /// --stubs full, or --engine perf)
     #[arg(long, conflicts_with = "by")]
     pub calls: bool,
 

@@ -9,17 +9,22 @@ fn each_thing_has_a_line_and_the_status_says_whether_record_works() {
     let place = Place::new();
     let output = run(&mut place.pronk(["doctor"]));
     let found = text(&output.stdout);
-    let all =
-        ["perf events", "kernel sampling", "cycles", "locked memory", "session directory", "agent", "perf engine"];
+    let all = [
+        "perf events",
+        "kernel sampling",
+        "cycles",
+        "locked memory",
+        "session directory",
+        "agent",
+        "perf engine",
+        "interrupts",
+    ];
     for what in all.into_iter().chain(["signal engine"]) {
         let line = found.lines().find(|line| line.get(4..).is_some_and(|rest| rest.starts_with(what)));
         let line = line.unwrap_or_else(|| panic!("{what} is missing:\n{found}"));
         assert!(line.starts_with("ok  ") || line.starts_with("no  "), "{line}");
     }
     let recorded = run(&mut place.record(&["true"])).status.success();
-    // What an interrupt costs is measured where there are perf events.
-    let has = |start: &str| found.lines().any(|line| line.starts_with(start));
-    assert_eq!(has("ok  perf events"), has("ok  interrupts") || has("no  interrupts"), "{found}");
     assert_eq!(output.status.success(), recorded, "{found}");
     assert_eq!(output.status.code(), Some(if recorded { 0 } else { 1 }));
     assert!(found.ends_with(if recorded { "`pronk record` works here.\n" } else { "does not work here.\n" }));

@@ -66,6 +66,14 @@ fn children_of_forks_have_windows_of_their_own() {
 }
 
 #[test]
+fn an_interpreter_that_has_ended_is_left_alone() {
+    on_each_version(|interpreter| {
+        let sampled = Program::at(interpreter, fixture("windows/ended.py"), &[]).sampled(&["--budget", "50"]);
+        assert_eq!(sampled.stdout(), "all children ran\n", "{interpreter}");
+    });
+}
+
+#[test]
 fn a_recursion_for_which_stubs_stop_goes_on_without_them() {
     on_each_version(|interpreter| {
         let sampled = in_windows(interpreter, "depth", "5");

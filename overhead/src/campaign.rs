@@ -3,7 +3,7 @@
 use crate::choice::{Choice, Chosen, LeftOut};
 use crate::interpreter::Python;
 use crate::machine::Machine;
-use crate::measure::{Outcome, Runner, Words};
+use crate::measure::{Outcome, Run, Runner, Words};
 use crate::profilers::{Kind, Setting};
 use crate::program::Program;
 use crate::results::{Costs, statuses_of_plain};
@@ -39,13 +39,11 @@ pub struct Campaign<'a> {
 
 /// How far a campaign is.
 #[derive(Clone, Copy, Debug)]
-pub enum Progress<'a> {
+pub enum Progress {
     /// A run begins, in a round; the round 0 does not count.
     Run {
         /// The round.
         round: usize,
-        /// What runs.
-        name: &'a str,
     },
     /// The first round has ended, and the rest will take so long.
     Estimated(Duration),
@@ -74,6 +72,8 @@ pub struct Overheads {
     pub statuses: BTreeSet<u8>,
     /// One plain run of each round against the other: how much noise there is.
     pub plain: Costs,
+    /// The plain runs of each round. What is compared is compared with the mean of its round's.
+    pub plain_runs: Vec<Vec<Run>>,
     /// What ran.
     pub profilers: Vec<Measured>,
     /// What did not.
@@ -130,7 +130,7 @@ impl Campaign<'_> {
     ///
     /// # Errors
     /// When the program does not run without a profiler, or the system refuses.
-    pub fn measure(self, mut progress: impl FnMut(Progress<'_>)) -> Result<Overheads> {
+    pub fn measure(self, mut progress: impl FnMut(Progress)) -> Result<Overheads> {
         let machine = Machine::this();
         let place = tempfile::tempdir().context("no temporary directory for profiles")?;
         let empty = place.path().join("empty.py");
@@ -157,7 +157,7 @@ impl Campaign<'_> {
         let plan = Plan { rounds: self.runs, plain: PLAIN };
         let began = Instant::now();
         let rounds = interleave(&plain, &trials, plan, |round, name| match name {
-            Some(name) => progress(Progress::Run { round, name }),
+            Some(_) => progress(Progress::Run { round }),
             None => {
                 progress(Progress::Estimated(began.elapsed().saturating_mul(u32::try_from(plan.rounds).unwrap_or(0))))
             }
@@ -186,6 +186,7 @@ impl Campaign<'_> {
             interrupted: rounds.interrupted,
             statuses: statuses_of_plain(&rounds),
             plain: Costs::of_plain(&rounds),
+            plain_runs: rounds.rounds.into_iter().map(|round| round.plain).collect(),
             profilers,
             left_out,
         })

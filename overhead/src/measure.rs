@@ -11,6 +11,8 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
@@ -18,6 +20,8 @@ use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// What a target used, its own children that it waited for included.
@@ -115,17 +119,17 @@ pub struct Runner {
     pub interrupts: Interrupts,
 }
 
-/// What [`helper`] leaves in its file: when it begins who it is, and in the end all.
+/// What [`helper`] leaves in its file: when it begins who it is, then whom it has started, and in the end all.
 #[derive(Debug, Serialize, Deserialize)]
 struct Report {
     helper: i32,
+    target: Option<i32>,
     measured: Option<Measured>,
 }
 
 /// What it has measured.
 #[derive(Debug, Serialize, Deserialize)]
 struct Measured {
-    target: i32,
     status: u8,
     wall: f64,
     cpu: f64,
@@ -165,7 +169,11 @@ impl Runner {
         };
         wait::until_ended(child)?;
         let orphan = Report::read(&file).and_then(|report| orphan(report.helper, child));
-        let measured = Report::read(&file).and_then(|report| report.measured);
+        let report = Report::read(&file);
+        if let (Some(left), Some(target)) = (left, report.as_ref().and_then(|report| report.target)) {
+            let _ = fs::remove_file(left(target));
+        }
+        let measured = report.and_then(|report| report.measured);
         if measured.is_none() {
             // What may be left of it would disturb the runs to come. As long as the child is not waited for, the group is its own.
             let _ = killpg(child, Signal::SIGKILL);
@@ -179,9 +187,6 @@ impl Runner {
             let without = if around.status.success() { ", and the program had not ended" } else { "" };
             return Ok(Outcome::NotRun(why(&format!("{}{without}", around.status), &last_line(&mut kept[1]))));
         };
-        if let Some(left) = left {
-            let _ = fs::remove_file(left(measured.target));
-        }
         let mut run = run_of(&measured, &around, words.target);
         run.total_cpu += orphan.map_or(0.0, |ended| ended.cpu.as_secs_f64());
         run.said = last_line(&mut kept[1]);
@@ -264,19 +269,24 @@ fn telling_line(said: &str) -> &str {
 pub fn helper(file: &Path, command: &[OsString]) -> Result<u8> {
     let (program, arguments) = command.split_first().context("there is no command to measure")?;
     let helper = std::process::id().cast_signed();
-    Report { helper, measured: None }.write(file)?;
+    let report = Report { helper, target: None, measured: None };
+    report.write(file)?;
+    // Who is asked to stop is the command, and this process waits for it. It is not ignored, as the command would do the same then.
+    flag::register(SIGTERM, Arc::new(AtomicBool::new(false))).context("SIGTERM cannot be caught")?;
     let started = Instant::now();
     let child = Command::new(program)
         .args(arguments)
         .spawn()
         .with_context(|| format!("{} does not start", Path::new(program).display()))?;
     let target = child.id().cast_signed();
+    let report = Report { target: Some(target), ..report };
+    report.write(file)?;
     let ended = wait::wait(Pid::from_raw(target)).context("the command cannot be waited for")?;
     let wall = started.elapsed();
     let [wall, cpu, own_cpu] = [wall, ended.cpu, ended.own_cpu].map(|time: Duration| time.as_secs_f64());
     let status = shell_status(ended.status);
-    let measured = Measured { target, status, wall, cpu, own_cpu, memory_kib: ended.memory_kib };
-    Report { helper, measured: Some(measured) }.write(file)?;
+    let measured = Measured { status, wall, cpu, own_cpu, memory_kib: ended.memory_kib };
+    Report { measured: Some(measured), ..report }.write(file)?;
     Ok(status)
 }
 
@@ -301,7 +311,7 @@ mod tests {
     }
 
     /// What a shell does as the helper: its `$0` is the file.
-    const MEASURED: &str = r#"{"target":1,"status":0,"wall":2.0,"cpu":1.5,"own_cpu":0.5,"memory_kib":64}"#;
+    const MEASURED: &str = r#"{"status":0,"wall":2.0,"cpu":1.5,"own_cpu":0.5,"memory_kib":64}"#;
 
     fn words(around: &[&str], target: Target) -> Words {
         Words { around: around.iter().map(OsString::from).collect(), inside: vec!["program".into()], target }
@@ -318,9 +328,9 @@ mod tests {
     fn a_helper_that_outlives_its_profiler_is_waited_for() {
         // The profiler ends as soon as the helper has begun; the helper ends when it sees that.
         let helper = format!(
-            r#"echo '{{"helper":'$$',"measured":null}}' >"$0"
+            r#"echo '{{"helper":'$$',"target":null,"measured":null}}' >"$0"
                while [ "$(cut -d' ' -f4 /proc/$$/stat)" = $PPID ]; do :; done
-               echo '{{"helper":'$$',"measured":{MEASURED}}}' >"$0.new" && mv "$0.new" "$0""#
+               echo '{{"helper":'$$',"target":1,"measured":{MEASURED}}}' >"$0.new" && mv "$0.new" "$0""#
         );
         // `$4` is the file: before it are `/bin/sh -c SCRIPT`.
         let around = ["/bin/sh", "-c", r#""$@" & while ! [ -s "$4" ]; do :; done"#, "profiler"];
@@ -331,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_target_that_is_a_profilers_child_has_what_is_not_the_profilers() {
-        let helper = format!(r#"echo '{{"helper":'$$',"measured":{MEASURED}}}' >"$0""#);
+        let helper = format!(r#"echo '{{"helper":'$$',"target":1,"measured":{MEASURED}}}' >"$0""#);
         let run = ran(runner(&helper).run(&words(&[], Target::ItsChild), None).expect("no fault"));
         assert_eq!((run.target.cpu, run.target.memory_kib), (1.0, None));
     }

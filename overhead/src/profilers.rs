@@ -150,7 +150,7 @@ pub const ALL: &[Profiler] = &[
         kind: Kind::Sampling,
         needs: Needs::Pronk,
         since: OLDEST,
-        run: |program, setting| around(setting.pronk_record(&["--engine", "signal", "--stubs", "off"]), program),
+        run: |program, setting| around(setting.pronk_record(&["--engine", "signal"]), program),
         left: None,
     },
     Profiler {
@@ -245,7 +245,7 @@ pub const ALL: &[Profiler] = &[
         needs: Needs::Executable { name: "perf", install: "apt install linux-perf" },
         since: 12,
         run: |program, setting| {
-            let perf = vec![setting.executable.into(), "record".into(), "-q".into(), "-g".into(), "-F".into()];
+            let perf = vec![setting.executable.into(), "record".into(), "-qNg".into(), "-F".into()];
             let output = vec![setting.hertz(), "-o".into(), setting.file("perf.data"), "--".into()];
             let inside = python(program)?.with_options(&words(&["-X", "perf"]));
             Ok(Words { around: [perf, output].concat(), inside, target: Target::Itself })

@@ -33,6 +33,8 @@ pub struct Costs {
     pub startup_seconds: Option<Compared>,
     /// The target's exit statuses, where they are not those of the plain runs.
     pub other_statuses: BTreeSet<u8>,
+    /// The last thing that was said in such a run, if anything was.
+    pub said_then: Option<String>,
     /// Why runs failed that were to be compared.
     pub failed: Vec<String>,
     /// What was measured in each run that was compared.
@@ -102,6 +104,7 @@ impl Costs {
                 compare.values(STARTUP).map(|(run, plain)| run - plain)
             }),
             other_statuses: other.iter().map(|(run, _)| run.status).collect(),
+            said_then: other.last().map(|(run, _)| run.said.clone()).filter(|said| !said.is_empty()),
             failed: Vec::new(),
             measured: same.iter().map(|(run, _)| run.clone()).collect(),
         }
@@ -126,7 +129,7 @@ mod tests {
             status,
             status_around: status,
             startup: Some(2.0 * cpu),
-            said: String::new(),
+            said: if status == 0 { String::new() } else { format!("error: {status}") },
             stdout: Vec::new(),
         }
     }
@@ -169,6 +172,7 @@ mod tests {
     fn a_run_with_another_status_is_not_compared() {
         let costs = Costs::of_trial(0, &rounds(&[(1.0, 1.0, 1.1, 0), (1.0, 1.0, 99.0, 3)]));
         assert_eq!((costs.runs, costs.other_statuses), (1, BTreeSet::from([3])));
+        assert_eq!(costs.said_then.as_deref(), Some("error: 3"));
         assert!(costs.cpu.expect("it is measured").estimate.median < 1.2);
         let never = Costs::of_trial(0, &rounds(&[(1.0, 1.0, 99.0, 3)]));
         assert_eq!((never.runs, never.cpu), (0, None));

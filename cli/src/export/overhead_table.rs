@@ -22,7 +22,7 @@ const HEADINGS: [&str; 7] =
 
 const LEGEND: &str = "\
 Ratios to plain runs of the same round: the median, and where there are 6 runs or more an interval that has the true one with at
-least 95 %. \"?\" is not told from plain. CPU time and memory are the program's own where the profiler is another process; \"of
+least 95 %; \"?\" is where that contains what plain runs have. CPU time and memory are the program's own where the profiler is another process; \"of
 all\" has both. The last column is how much longer an empty script takes. The first row is plain runs against each other: the noise.";
 
 impl OverheadTable {
@@ -63,14 +63,14 @@ fn head(overheads: &Overheads) -> Vec<String> {
         overheads.command.clone(),
         format!("{python}{}{of} rounds, samplers at {} Hz", overheads.rounds, overheads.frequency),
         format!("{}, {} processors{virtual_machine}, Linux {}{load}", machine.cpu, machine.cores, machine.kernel),
-        plain(&overheads.plain),
+        plain(&overheads.plain_runs),
     ]
 }
 
 /// What the ratios are to.
-fn plain(costs: &Costs) -> String {
+fn plain(rounds: &[Vec<Run>]) -> String {
     let median = |of: fn(&Run) -> f64| {
-        let values: Vec<f64> = costs.measured.iter().map(of).collect();
+        let values: Vec<f64> = rounds.iter().flatten().map(of).collect();
         Estimate::of(&values).map_or(0.0, |estimate| estimate.median)
     };
     let (wall, cpu) = (median(|run| run.target.wall), median(|run| run.target.cpu));
@@ -112,19 +112,23 @@ fn remarks(overheads: &Overheads) -> Vec<String> {
     let list =
         |statuses: &std::collections::BTreeSet<u8>| statuses.iter().map(u8::to_string).collect::<Vec<_>>().join(" or ");
     let plain = list(&overheads.statuses);
-    if overheads.statuses.len() > 1 {
-        remarks.push(format!("the command does not do the same each time: it ended with {plain}"));
+    let said = overheads.plain_runs.iter().flatten().map(|run| run.said.as_str()).find(|said| !said.is_empty());
+    match (overheads.statuses.len(), overheads.statuses.first()) {
+        (1, Some(0)) | (0, _) => {}
+        (1, _) => remarks.push(format!("the command ended with {plain} each time{}", after_colon(said))),
+        _ => remarks.push(format!("the command does not do the same each time: it ended with {plain}")),
     }
     for measured in &overheads.profilers {
         let (name, costs) = (measured.name, &measured.costs);
         if !costs.other_statuses.is_empty() {
             let other = list(&costs.other_statuses);
             remarks.push(format!(
-                "{name} changes the program: it ended with {other}, and plain with {plain}; such runs do not count"
+                "{name} changes the program, or fails: it ended with {other}, and plain with {plain}; such runs do not count{}",
+                after_colon(costs.said_then.as_deref())
             ));
         }
         if let Some(last) = costs.failed.last() {
-            remarks.push(format!("{name} failed in {} of {} runs: {last}", costs.failed.len(), overheads.rounds));
+            remarks.push(format!("{name} failed in {} of its runs: {last}", costs.failed.len()));
         }
     }
     if overheads.profilers.iter().any(|measured| measured.costs.wall.is_some() && measured.costs.memory.is_none()) {
@@ -137,6 +141,11 @@ fn remarks(overheads: &Overheads) -> Vec<String> {
         remarks.push(format!("left out: {}", left_out.collect::<Vec<_>>().join("; ")));
     }
     remarks
+}
+
+/// What was said, if anything, behind a colon.
+fn after_colon(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |said| format!(": {said}"))
 }
 
 #[cfg(test)]

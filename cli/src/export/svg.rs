@@ -142,7 +142,8 @@ pub fn head(to: &mut dyn Write, (width, height): (usize, usize), title: &str, su
 
 /// A text as it stands in an SVG.
 pub fn escaped(text: &str) -> String {
-    let text = text.replace(char::is_control, "");
+    // Characters that XML does not have (XML 1.0, 2.2).
+    let text = text.replace(|char: char| char.is_control() || matches!(char, '\u{fffe}' | '\u{ffff}'), "");
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

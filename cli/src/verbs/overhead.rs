@@ -43,7 +43,7 @@ pub fn run(arguments: OverheadArguments) -> Result<Ending> {
     say!("first a round that does not count, to see what runs and how long it takes");
     let mut round_said = 0;
     let overheads = campaign.measure(|progress| match progress {
-        Progress::Run { round, .. } if round > round_said => {
+        Progress::Run { round } if round > round_said => {
             round_said = round;
             say!("round {round} of {runs}");
         }

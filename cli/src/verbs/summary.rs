@@ -105,6 +105,7 @@ fn calls(profile: &Profile) -> Option<String> {
     let how = match profile.quality.counting {
         Counting::Not => return None,
         Counting::Exact => "were counted",
+        Counting::Incomplete if profile.quality.stubs.windows > 0 => "are estimated from windows; some are missing",
         Counting::Incomplete => "were counted; some are missing",
         Counting::Estimated => "are estimated from windows in which they were counted",
     };

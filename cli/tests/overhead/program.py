@@ -2,10 +2,12 @@
 
     program.py [--burn SECONDS] [--status N] [--log FILE] [--hang-at N]
 
-With --burn it uses CPU time. With --log it notes what it was given in FILE. With --hang-at it makes FILE.hangs the Nth time that it runs, and never ends then.
+With --burn it uses CPU time. With --log it notes what it was given in FILE. With --hang-at it makes FILE.hangs the Nth time that it runs, and does
+not end then before it is asked to; then it makes FILE.asked.
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -28,6 +30,7 @@ def main():
         with open(log) as file:
             runs = len(file.readlines())
         if runs == int(arguments.get("--hang-at", 0)):
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(open(log + ".asked", "w").close()))
             with open(log + ".hangs.new", "w") as file:
                 file.write(f"{os.getpid()}")
             os.rename(log + ".hangs.new", log + ".hangs")

@@ -16,7 +16,7 @@ impl KeptAwaiters {
     /// Nothing is kept yet.
     ///
     /// # Safety
-    /// Both are the start of zeroed memory for [`MOST_AWAITERS`] links that nobody else uses.
+    /// Both are the start of memory for [`MOST_AWAITERS`] links that nobody else uses.
     pub const unsafe fn new(found: NonNull<Link>, kept: NonNull<Link>) -> KeptAwaiters {
         KeptAwaiters { found, kept, len: 0 }
     }

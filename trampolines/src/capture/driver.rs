@@ -68,8 +68,8 @@ impl Timer {
 
 /// What drives a thread.
 ///
-/// At first that is the clock's timer alone, set once: threads that end soon are many, and a perf event takes as long to be made
-/// and ended as the whole thread. What goes on is made with the first signal.
+/// At first that is the clock's timer alone: threads that end soon are many, and a perf event takes as long to be made and ended as
+/// the whole thread. What goes on is made with the first signal.
 #[derive(Debug)]
 pub struct ThreadDriver {
     /// Whether the first signal has come.

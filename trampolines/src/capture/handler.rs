@@ -16,6 +16,7 @@ use crate::capture::memory::{Guarded, Straight};
 use crate::context::{Pairs, ScopeNumber};
 use crate::python::{End, Link, Sampled, Walked, windows};
 use crate::ring::{RingWriter, Room};
+use crate::stub;
 use crate::sys::{self, KeepErrno, Refused, perf_event::MOST_KERNEL};
 use crate::wire::{FrameLink, Mode, REGISTERS, RingRecord, RingRecordKind, SampleRecord, sample_flags};
 use core::ffi::{c_int, c_void};
@@ -74,7 +75,11 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     if thread.generation != sys::fork_generation() {
         return;
     }
-    thread.signals = thread.signals.wrapping_add(1);
+    // SAFETY: a thread's words are its own.
+    unsafe {
+        let signals = &raw mut (*stub::thread::words()).signals;
+        signals.write_volatile(signals.read_volatile().wrapping_add(1));
+    }
     // SAFETY: the kernel passes the context of what was interrupted.
     let registers = unsafe { registers_of(&*context.cast::<libc::ucontext_t>()) };
     Handler { capture, thread, registers }.run();
@@ -405,7 +410,7 @@ impl Handler<'_> {
                 };
             }
         };
-        // SAFETY: the thread's memory came filled with zeros, and any bytes are valid here.
+        // SAFETY: any bytes are valid here, and what the mapping has is some.
         let scratch = unsafe { texts.assume_init_mut() };
         for link in links.walked().iter_mut().take(new_links) {
             link.number = codes.number(link, Straight, walker.layout, ring, scratch, describe)?;

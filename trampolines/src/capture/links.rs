@@ -18,7 +18,7 @@ impl KeptLinks {
     /// Nothing is kept yet.
     ///
     /// # Safety
-    /// Both are the start of zeroed memory for [`MOST_LINKS`] links that nobody else uses.
+    /// Both are the start of memory for [`MOST_LINKS`] links that nobody else uses.
     pub const unsafe fn new(walked: NonNull<Link>, kept: NonNull<Link>) -> KeptLinks {
         KeptLinks { walked, kept, len: 0 }
     }

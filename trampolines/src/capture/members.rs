@@ -87,9 +87,12 @@ impl Members {
     /// # Errors
     /// When there is no memory.
     pub fn new() -> Result<Members, Refused> {
-        if TABLE.load(Ordering::Relaxed).is_null() {
-            let memory = sys::map_anonymous(MOST_MEMBERS * size_of::<Member>())?;
-            TABLE.store(memory.cast().as_ptr(), Ordering::Release);
+        const SIZE: usize = MOST_MEMBERS * size_of::<Member>();
+        match NonNull::new(TABLE.load(Ordering::Relaxed)) {
+            // In the child of a fork it is its parent's, with threads that are not here.
+            // SAFETY: the table is one mapping of that size, and between sessions nobody has a place in it.
+            Some(table) => unsafe { sys::map_anonymous_over(table.cast(), SIZE) }?,
+            None => TABLE.store(sys::map_anonymous(SIZE)?.cast().as_ptr(), Ordering::Release),
         }
         // In a handler it could not be made.
         let _made = interpose::end_key();
@@ -105,23 +108,19 @@ impl Members {
             if tid == own {
                 return;
             }
-            match self.find(tid, place) {
-                Some(found) => place = found,
-                None => match self.add(tid) {
-                    Some(added) => {
-                        place = added;
-                        tell(tid, Message::Join(added as u32));
-                    }
-                    None => {
-                        if let Some(ring) = ring() {
-                            ring.header().unsampled_threads.fetch_add(1, Ordering::Relaxed);
-                        }
-                        return;
-                    }
-                },
-            }
+            let Some(found) = self.find(tid, place).or_else(|| self.add(tid)) else {
+                if let Some(ring) = ring() {
+                    ring.header().unsampled_threads.fetch_add(1, Ordering::Relaxed);
+                }
+                return;
+            };
+            place = found;
             if let Some(member) = table().get(place) {
                 member.seen.store(self.looks, Ordering::Relaxed);
+                // Until it has: a signal that comes while another one of ours is pending is lost (signal(7)).
+                if member.thread.load(Ordering::Acquire).is_null() && !is_stopping() {
+                    tell(tid, Message::Join(place as u32));
+                }
             }
         });
         let gone = |member: &&Member| {

@@ -274,7 +274,11 @@ pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
         say_thread(&ring, RingRecordKind::ThreadEnd);
     }
     // SAFETY: as above.
-    members::forget(unsafe { (*thread.as_ptr()).member });
+    let (member, session) = unsafe { ((*thread.as_ptr()).member, (*thread.as_ptr()).session) };
+    // The place of a session before is another thread's by now.
+    if session == SESSION.load(Ordering::Relaxed) {
+        members::forget(member);
+    }
     // SAFETY: as above.
     unsafe { SampledThread::free(thread) };
 }
@@ -284,14 +288,17 @@ pub(crate) fn after_fork() {
     let Some(capture) = CAPTURE.get() else { return };
     capture.sampled.codes.clear();
     MOVING.store(0, Ordering::SeqCst);
-    // SAFETY: the child has one thread, and no timers yet, and no events.
-    unsafe { windows::forked() };
     let Some(thread) = SampledThread::of_this_thread() else { return };
-    // SAFETY: the calling thread's own, whose handler cannot run, as above.
+    // SAFETY: the calling thread's own, whose handler cannot run: the child has no timers yet, and no events.
     let sampled = unsafe { &mut *thread.as_ptr() };
     // The parent's timers do not exist here, and its mapping of the event does not either.
     sampled.driver = None;
     sampled.belong_to_caller();
+    if let [Some(state), _] = capture.sampled.thread_states(sampled.is_main) {
+        // SAFETY: as above.
+        unsafe { windows::forked(state) };
+    }
+    sampled.member = members::NOBODY;
     sampled.stack.forget();
     sampled.links.forget();
     sampled.anchors.forget();

@@ -71,10 +71,12 @@ impl SampledThread {
         self.pace.started_ns = clock.wrapping_sub(before);
     }
 
-    /// Has the first signal come within a period, at random.
+    /// Has the first signal come within a period, at random; and if the program takes it for itself (sigwait(3)), another one after
+    /// a while.
     pub(super) fn start_driver(&mut self, capture: &Capture) {
         let Some(driver) = &self.driver else { return };
-        driver.timer.set(1 + self.pace.random() % capture.settings.period_ns.max(1), 0);
+        let period_ns = capture.settings.period_ns.max(1);
+        driver.timer.set(1 + self.pace.random() % period_ns, period_ns.saturating_mul(MOST_STRETCHED.into()));
     }
 
     /// With the first signal, has more of them come.
@@ -82,11 +84,14 @@ impl SampledThread {
         let Some(driver) = self.driver.as_mut().filter(|driver| !driver.goes_on) else { return };
         let wanted = capture.event();
         driver.go_on(SIGNAL, wanted);
+        let interval = match driver.event {
+            Some(_) => 0,
+            None => irregular(&mut self.pace, capture.settings.period_ns),
+        };
+        driver.timer.set(interval, interval);
         if driver.event.is_some() {
             return;
         }
-        let interval = irregular(&mut self.pace, capture.settings.period_ns);
-        driver.timer.set(interval, interval);
         if let Some(ring) = super::ring().filter(|_| wanted.is_some()) {
             ring.header().other_driver.fetch_add(1, Ordering::Relaxed);
         }

@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 /// A thread's main function, for pthread_create(3).
 pub type Main = extern "C" fn(*mut c_void) -> *mut c_void;
 
-/// A sampled thread. It lives in memory of its own, from before the thread starts until it ends.
+/// A sampled thread. It has memory of its own, from before the thread starts until it ends.
 #[derive(Debug)]
 #[repr(C)]
 pub struct SampledThread {
@@ -50,8 +50,6 @@ pub struct SampledThread {
     pub sequence: u32,
     /// How long the handler ran for the last sample, in nanoseconds.
     pub handler_ns: u32,
-    /// How often the handler ran.
-    pub signals: u32,
     /// How often the sample that is due was found torn.
     pub retakes: u32,
     /// The name of the task that the last sample with a task had.
@@ -146,7 +144,6 @@ impl SampledThread {
                 anchors: Anchors::default(),
                 sequence: 0,
                 handler_ns: 0,
-                signals: 0,
                 retakes: 0,
                 task_name: Text::new(),
                 said_labels: SaidLabels::new(),

@@ -5,7 +5,7 @@
 //! `PYTHONUNBUFFERED`, CPython's text files pass over it (Modules/_io/textio.c). So the agent stands before the C library's
 //! `write`, and goes on where our handler ran meanwhile.
 
-use super::thread::SampledThread;
+use crate::stub::thread;
 use crate::sys::Next;
 use core::ffi::{c_int, c_void};
 
@@ -21,9 +21,9 @@ pub fn prepare() {
 }
 
 /// How often our handler ran in the calling thread.
-fn signals() -> Option<u32> {
-    // SAFETY: the thread's own, and stays while it runs; the handler changes the number between two reads at most.
-    SampledThread::of_this_thread().map(|thread| unsafe { (&raw const (*thread.as_ptr()).signals).read_volatile() })
+fn signals() -> usize {
+    // SAFETY: a thread's words are its own; the handler changes this one between two reads at most.
+    unsafe { (&raw const (*thread::words()).signals).read_volatile() }
 }
 
 /// Stands for `write(2)`.

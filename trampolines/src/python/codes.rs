@@ -52,8 +52,9 @@ impl Codes {
 
     /// Forgets all code objects, as the child of a fork must, whose ring is a new one.
     pub fn clear(&self) {
+        // Without a look at what is there: in the child of a fork each page would be a fault.
         // SAFETY: the slots are one mapping of that size, and zeros are what is wanted.
-        if !unsafe { sys::discard(self.slots.cast(), SIZE) } {
+        if unsafe { sys::map_anonymous_over(self.slots.cast(), SIZE) }.is_err() {
             self.slots().iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
         }
     }

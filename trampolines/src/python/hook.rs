@@ -50,11 +50,19 @@ pub(super) unsafe fn install(python: &CPython) -> Result<(), Refusal> {
         (address, (symbols.interpreter_id)(address), (symbols.get_eval_frame)(address))
     };
     let known = interpreters::known(address, id);
+    if let Some(windows) = windows::of_interpreter(address).filter(|_| known.is_none()) {
+        // They were those of an interpreter that has ended, and had the same address.
+        windows.forget();
+    }
     // Under another hook ours is still there, since that one calls it: taking that one as our next would be a circle.
     // Only the default evaluator certainly calls nobody. A thread that is deep puts the hook back by itself.
     let is_there = known.is_some_and(|known| {
         let covered = known.state != State::Removed && !fn_addr_eq(symbols.default_eval_frame, current);
-        let in_windows = known.state == State::Active && windows::of_place(known.lane).is_some();
+        // An interpreter that was started again has the same address and number, and no slot of ours.
+        // SAFETY: the lock is held, and where a hook is installed no error is set.
+        let has_slot =
+            || INSTALLED.get().is_some_and(|installed| unsafe { check::slot_is_reserved(symbols, installed.index) });
+        let in_windows = known.state == State::Active && windows::of_place(known.lane).is_some() && has_slot();
         known.is_hook(current) || covered || in_windows || known.deep > 0
     });
     if is_there {

@@ -120,14 +120,13 @@ pub fn end(state: u64) {
     }
 }
 
-/// In the child of a fork: it begins with stubs off. With them on, its first call would have all lanes mapped, and most children run
-/// another program soon.
+/// In the child of a fork, whose thread's newest state is given: it begins with stubs off. With them on, its first call would have
+/// all lanes mapped, and most children run another program soon. Other interpreters CPython ends there.
 ///
 /// # Safety
 /// The calling thread is the only one, and its handler does not run.
-pub unsafe fn forked() {
-    let used = |windows: &&Windows| !windows.interpreter.load(Ordering::Acquire).is_null();
-    for windows in WINDOWS.iter().filter(used).filter(|_| are_there()) {
+pub unsafe fn forked(state: u64) {
+    if let Some(windows) = of_state(state).filter(|_| are_there()) {
         // SAFETY: as promised by the caller.
         windows.begin_anew(unsafe { &mut *windows.state.get() });
     }
@@ -171,6 +170,12 @@ impl Windows {
     /// # Errors
     /// When there is no memory.
     pub fn map_lanes(&self, map: impl Fn(usize) -> Result<Counters, Refused>) -> Result<Counters, Refused> {
+        // SAFETY: the calling thread holds the lock, and in the child of a fork that nobody was told of no handler comes here.
+        let state = unsafe { &mut *self.state.get() };
+        if state.generation != sys::fork_generation() {
+            self.begin_anew(state);
+            return Err(Refused { what: "a lane", errno: libc::ECHILD });
+        }
         for (group, lane) in self.lanes.iter().enumerate() {
             lane.store(map(group)?.address() as *mut LaneHead, Ordering::Relaxed);
         }

@@ -23,6 +23,8 @@ pub struct ThreadWords {
     pub looked_at_ns: u64,
     /// The address of what the thread keeps if it is sampled from inside, else 0.
     pub sampled: usize,
+    /// How often the signal handler ran in it.
+    pub signals: usize,
     /// While the thread attempts a read in its signal handler: the stack pointer where it goes on if that fails; else 0.
     pub attempt: usize,
     /// What was last said of the thread in the ring, where samples are taken by somebody outside.
@@ -56,7 +58,7 @@ pub const HEAD: i32 = 0;
 pub const STACK_LIMIT: i32 = 8;
 
 const _: () = {
-    assert!(size_of::<ThreadWords>() == 160);
+    assert!(size_of::<ThreadWords>() == 168);
     assert!(core::mem::offset_of!(ThreadWords, head) == HEAD as usize);
     assert!(core::mem::offset_of!(ThreadWords, stack_limit) == STACK_LIMIT as usize);
 };
@@ -69,7 +71,7 @@ global_asm!(
     ".globl pronk_thread_words",
     ".hidden pronk_thread_words",
     ".type pronk_thread_words, %object",
-    ".size pronk_thread_words, 160",
+    ".size pronk_thread_words, 168",
     "pronk_thread_words:",
     ".quad 0",
     ".quad -1",
@@ -78,7 +80,7 @@ global_asm!(
     ".quad 0",
     ".quad 0",
     ".quad 0",
-    ".zero 104",
+    ".zero 112",
     ".popsection",
 );
 

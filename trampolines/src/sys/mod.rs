@@ -107,16 +107,6 @@ unsafe fn map_at(
     NonNull::new(address.cast()).ok_or(Refused { what: "mmap", errno: 0 })
 }
 
-/// Makes memory of [`map_anonymous`] zeros again (madvise(2), MADV_DONTNEED), without a look at what is in it: in the child of
-/// a fork each page would be a fault. Says whether that is done.
-///
-/// # Safety
-/// The memory is one whole mapping of that size. Who uses it is prepared to find zeros there.
-pub unsafe fn discard(address: NonNull<u8>, size: usize) -> bool {
-    // SAFETY: as promised by the caller.
-    unsafe { libc::madvise(address.as_ptr().cast(), size, libc::MADV_DONTNEED) == 0 }
-}
-
 /// Keeps a mapping from the children of forks (madvise(2), MADV_DONTFORK).
 pub fn keep_from_children(address: NonNull<u8>, size: usize) {
     // SAFETY: the mapping stays as it is in this process.
