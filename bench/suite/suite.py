@@ -170,4 +170,5 @@ def main():
             (arguments.directory / "summary.md").write_text(summary(arguments.directory) + "\nLeft out:\n\n" + "".join(left_out))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,10 @@
 //! is exchanged as a whole, by that thread, or by the agent's when the thread is gone.
 
 use super::thread::SampledThread;
-use super::{Moving, SESSION, SIGNAL, begin_thread, end_thread, interpose, is_still, is_stopping, ring};
+use super::{
+    Moving, SESSION, SIGNAL, begin_thread, end_thread, interpose, is_still, is_stopping, one_fewer, ring,
+    sampled_threads,
+};
 use crate::sys::{self, KeepErrno, Refused};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -155,13 +158,14 @@ impl Members {
     pub fn leave(mut self) -> u32 {
         let mut waited_ms = 0_u32;
         // In this order: who was joining is done, and has joined, or does not any more.
-        while waited_ms < PATIENCE_MS && (!is_still() || self.joined().next().is_some()) {
-            // One that has not yet got another signal of ours does not get this one.
+        while waited_ms < PATIENCE_MS && (!is_still() || sampled_threads() > 0) {
+            // One that has not yet got another signal of ours does not get this one. Who came by the agent when it was made
+            // is sampled, and may have no place yet.
             if waited_ms.is_multiple_of(50) {
                 self.look();
-                for member in self.joined() {
-                    tell(member.tid.load(Ordering::Relaxed), Message::Leave);
-                }
+                let tid = |member: &Member| member.tid.load(Ordering::Relaxed);
+                let used = table().iter().take(self.used).map(tid).filter(|tid| *tid != 0);
+                used.for_each(|tid| tell(tid, Message::Leave));
             }
             sys::sleep_ms(1);
             waited_ms = waited_ms.wrapping_add(1);
@@ -178,7 +182,7 @@ impl Members {
         for member in table().iter().take(self.used) {
             member.tid.store(0, Ordering::Relaxed);
         }
-        left_behind
+        left_behind.max(sampled_threads())
     }
 }
 
@@ -191,6 +195,7 @@ impl Member {
                 (*thread.as_ptr()).stop_driver();
                 SampledThread::free(thread);
             }
+            one_fewer();
         }
         self.tid.store(0, Ordering::Relaxed);
     }

@@ -81,6 +81,8 @@ static RING_TOKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Which session of this process it is.
 static SESSION: AtomicU32 = AtomicU32::new(0);
+/// How many threads are sampled in it.
+static SAMPLED: AtomicU32 = AtomicU32::new(0);
 /// How many threads are joining or leaving it just now.
 static MOVING: AtomicU32 = AtomicU32::new(0);
 
@@ -103,6 +105,16 @@ impl Drop for Moving {
 /// Whether no thread is joining or leaving the session just now.
 pub(crate) fn is_still() -> bool {
     MOVING.load(Ordering::SeqCst) == 0
+}
+
+/// How many threads are sampled in this session.
+pub(crate) fn sampled_threads() -> u32 {
+    SAMPLED.load(Ordering::SeqCst)
+}
+
+/// One thread fewer, whatever became of it.
+pub(crate) fn one_fewer() {
+    SAMPLED.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Starts to sample this process, by its calling thread, which is the only one.
@@ -128,6 +140,7 @@ pub(crate) fn begin(settings: Settings, sampled: &'static Sampled) -> Result<(),
     let Some(capture) = CAPTURE.get() else { return Ok(()) };
     RING_TOKEN.store(0, Ordering::Relaxed);
     SESSION.fetch_add(1, Ordering::Relaxed);
+    SAMPLED.store(0, Ordering::SeqCst);
     make_ring(capture)?;
     handler::install()?;
     interpose::follow_forks();
@@ -260,6 +273,7 @@ pub(crate) fn begin_thread(thread: NonNull<SampledThread>, (low, high): (usize, 
         members::NOBODY => interpose::end_with_thread(thread),
         _ => interpose::end_with_thread_in_handler(thread),
     }
+    SAMPLED.fetch_add(1, Ordering::SeqCst);
     SampledThread::set_of_this_thread(Some(thread));
     sampled.start_driver(capture);
 }
@@ -278,6 +292,7 @@ pub(crate) fn end_thread(thread: NonNull<SampledThread>) {
     // The place of a session before is another thread's by now.
     if session == SESSION.load(Ordering::Relaxed) {
         members::forget(member);
+        one_fewer();
     }
     // SAFETY: as above.
     unsafe { SampledThread::free(thread) };
@@ -288,7 +303,9 @@ pub(crate) fn after_fork() {
     let Some(capture) = CAPTURE.get() else { return };
     capture.sampled.codes.clear();
     MOVING.store(0, Ordering::SeqCst);
+    SAMPLED.store(0, Ordering::SeqCst);
     let Some(thread) = SampledThread::of_this_thread() else { return };
+    SAMPLED.store(1, Ordering::SeqCst);
     // SAFETY: the calling thread's own, whose handler cannot run: the child has no timers yet, and no events.
     let sampled = unsafe { &mut *thread.as_ptr() };
     // The parent's timers do not exist here, and its mapping of the event does not either.
