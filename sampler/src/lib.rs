@@ -69,6 +69,6 @@ pub use label_variable::{LabelVariable, NotAVariable};
 pub use launch::{Streams, with_stubs_only};
 pub use permissions::{Answer, Permissions, probe};
 pub use pronk_trampolines::wire::Mode;
-pub use sections::section_contents;
+pub use sections::{section_contents, shared_section};
 pub use session::{EngineChoice, Request, Session, Stubs, Watched};
 pub use ticks::tick_cost;

@@ -6,7 +6,10 @@
 use object::{CompressionFormat, ObjectSection};
 use ruzstd::decoding::StreamingDecoder;
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// The biggest section that is read. The biggest ones of the biggest programs there are have some 100 MiB.
 const LARGEST: u64 = 1 << 30;
@@ -26,6 +29,22 @@ pub fn section_contents<'data>(section: &impl ObjectSection<'data>) -> Option<Co
         CompressionFormat::Zstandard => decompress(compressed.data, compressed.uncompressed_size).map(Cow::Owned),
         _ => compressed.decompress().ok(),
     }
+}
+
+/// The contents of a section of a file as [`section_contents`] has them, in memory that is shared. What is not compressed is read to
+/// there at once.
+pub fn shared_section<'data>(section: &impl ObjectSection<'data>, file: &File) -> Option<Arc<[u8]>> {
+    let range = section.compressed_file_range().ok()?;
+    if range.format != CompressionFormat::None {
+        return section_contents(section).map(Arc::from);
+    }
+    let end = range.offset.checked_add(range.compressed_size)?;
+    if range.compressed_size > LARGEST || end > file.metadata().ok()?.len() {
+        return None;
+    }
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, range.compressed_size as usize).collect();
+    file.read_exact_at(Arc::get_mut(&mut bytes)?, range.offset).ok()?;
+    Some(bytes)
 }
 
 /// Decompresses frames of Zstandard to so many bytes, and never to more.

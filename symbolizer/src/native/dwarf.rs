@@ -2,10 +2,11 @@
 
 use super::demangle::demangle;
 use super::elf::{self, Svma};
+use super::units::Units;
 use gimli::Reader as _;
-use gimli::{AttributeValue, DebugInfoOffset, LittleEndian, SectionId, Unit, UnitHeader, UnitOffset, UnitRef};
-use object::ReadCache;
-use std::borrow::Cow;
+use gimli::{AttributeValue, DebugInfoOffset, LittleEndian, SectionId, Unit, UnitOffset, UnitRef};
+use object::{Object, ReadCache};
+use pronk_sampler::shared_section;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,24 +14,17 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-type Reader = gimli::EndianArcSlice<LittleEndian>;
+pub(super) type Reader = gimli::EndianArcSlice<LittleEndian>;
+pub(super) type Sections = gimli::Dwarf<Reader>;
 
 /// Abstract origins and specifications refer to each other in chains of one to three. A longer chain is a damaged one.
 const MAX_CHAIN: usize = 8;
 
-/// How deep entries of a unit may lie in others. Compilers come to some dozens, and addr2line goes down by recursion: each
-/// level of functions that are inlined in each other takes some of this process's stack.
-const MAX_DEPTH: isize = 1000;
-
-/// How many ranges of addresses the entries of a file may have. The biggest programs have some millions; a small file can have its
-/// entries refer to one long list of them, over and over.
-const MOST_RANGES: usize = 1 << 24;
-
 /// The sections that functions and lines are in. Others, such as where variables are, can be as large as these.
-const NEEDED: [SectionId; 10] = [
+/// `.debug_aranges` is left out on purpose: so it is the units' own entries alone that say where units lie.
+const NEEDED: [SectionId; 9] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
-    SectionId::DebugAranges,
     SectionId::DebugInfo,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
@@ -63,11 +57,11 @@ pub struct Declaration {
 /// The debug information of one binary.
 pub struct Dwarf {
     context: addr2line::Context<Reader>,
-    /// Where each unit begins in `.debug_info`, to find the one that a reference between units leads to.
-    headers: Vec<(usize, UnitHeader<Reader>)>,
-    units: RefCell<HashMap<usize, Option<Rc<Unit<Reader>>>>>,
+    units: Units,
+    /// Those to which references between units lead, by where they begin.
+    parsed: RefCell<HashMap<usize, Option<Rc<Unit<Reader>>>>>,
     declarations: RefCell<HashMap<DebugInfoOffset, Declaration>>,
-    sections: Arc<gimli::Dwarf<Reader>>,
+    sections: Arc<Sections>,
 }
 
 impl Dwarf {
@@ -78,23 +72,18 @@ impl Dwarf {
             sections.set_sup(shared);
         }
         let sections = Arc::new(sections);
-        let mut headers = Vec::new();
-        let mut units = sections.units();
-        let mut ranges_left = MOST_RANGES;
-        while let Ok(Some(header)) = units.next() {
-            check(&header, &sections, &mut ranges_left)?;
-            if let Some(DebugInfoOffset(offset)) = header.debug_info_offset() {
-                headers.push((offset, header));
-            }
-        }
+        let units = Units::read(&sections)?;
         let context = addr2line::Context::from_arc_dwarf(sections.clone()).ok()?;
-        Some(Dwarf { context, headers, units: RefCell::default(), declarations: RefCell::default(), sections })
+        Some(Dwarf { context, units, parsed: RefCell::default(), declarations: RefCell::default(), sections })
     }
 
     /// The functions at an address: the innermost inlined one first, the function itself last. Empty when nothing is
     /// known.
     pub fn frames(&self, Svma(address): Svma) -> Vec<DwarfFrame> {
         let mut frames = Vec::new();
+        if !self.units.may_be_read(address, &self.sections) {
+            return frames;
+        }
         let Ok(mut found) = self.context.find_frames(address).skip_all_loads() else { return frames };
         let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
         // What cannot be read ends the list.
@@ -149,10 +138,9 @@ impl Dwarf {
     }
 
     fn follow_to_unit(&self, offset: DebugInfoOffset, chain: usize) -> Option<Declaration> {
-        let at = self.headers.partition_point(|(start, _)| *start <= offset.0).checked_sub(1)?;
-        let (start, header) = self.headers.get(at)?;
+        let (start, header) = self.units.at(offset)?;
         let parse = || self.sections.unit(header.clone()).ok().map(Rc::new);
-        let unit = self.units.borrow_mut().entry(*start).or_insert_with(parse).clone()?;
+        let unit = self.parsed.borrow_mut().entry(*start).or_insert_with(parse).clone()?;
         let offset = offset.to_unit_offset(&unit.header)?;
         Some(self.follow(&unit.unit_ref(&self.sections), offset, chain))
     }
@@ -160,52 +148,19 @@ impl Dwarf {
 
 impl std::fmt::Debug for Dwarf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dwarf").field("units", &self.headers.len()).finish_non_exhaustive()
+        f.debug_struct("Dwarf").field("units", &self.units.len()).finish_non_exhaustive()
     }
 }
 
-fn sections(file: &File) -> Option<gimli::Dwarf<Reader>> {
+fn sections(file: &File) -> Option<Sections> {
     let cache = ReadCache::new(file);
     let elf = elf::parse(&cache)?;
     let load = |id: SectionId| -> Result<Reader, gimli::Error> {
-        let contents = if NEEDED.contains(&id) { elf::section(&elf, id.name()) } else { Cow::default() };
-        Ok(Reader::new(contents.as_ref().into(), LittleEndian))
+        let section = elf.section_by_name(id.name()).filter(|_| NEEDED.contains(&id));
+        let contents = section.and_then(|section| shared_section(&section, file));
+        Ok(Reader::new(contents.unwrap_or_default(), LittleEndian))
     };
     gimli::Dwarf::load(load).ok()
-}
-
-/// Whether reading a unit takes no more memory than it should, as far as it can be read. `None` if it does.
-fn check(header: &UnitHeader<Reader>, sections: &gimli::Dwarf<Reader>, ranges_left: &mut usize) -> Option<()> {
-    let Ok(unit) = sections.unit(header.clone()) else { return Some(()) };
-    let Ok(mut entries) = unit.entries_raw(None) else { return Some(()) };
-    while !entries.is_empty() {
-        if entries.next_depth() > MAX_DEPTH {
-            return None;
-        }
-        let abbreviation = match entries.read_abbreviation() {
-            Ok(Some(abbreviation)) => abbreviation,
-            Ok(None) => continue,
-            Err(_) => return Some(()),
-        };
-        let attributes = abbreviation.attributes();
-        if attributes.iter().all(|attribute| attribute.name() != gimli::DW_AT_ranges) {
-            if entries.skip_attributes(attributes).is_err() {
-                return Some(());
-            }
-            continue;
-        }
-        for attribute in attributes {
-            let Ok(attribute) = entries.read_attribute(*attribute) else { return Some(()) };
-            if attribute.name() != gimli::DW_AT_ranges {
-                continue;
-            }
-            let Ok(Some(mut ranges)) = sections.attr_ranges(&unit, attribute.value()) else { continue };
-            while let Ok(Some(_)) = ranges.next() {
-                *ranges_left = ranges_left.checked_sub(1)?;
-            }
-        }
-    }
-    Some(())
 }
 
 /// The path of a file in a unit's line table (DWARF 5 section 6.2.4): its name in its directory in the unit's directory.

@@ -9,7 +9,6 @@ use object::elf::{STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE};
 use object::read::elf::{ElfFile64, ProgramHeader, SectionHeader, Sym};
 use object::{LittleEndian, Object, ObjectSection, ReadRef};
 use pronk_sampler::section_contents;
-use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -104,12 +103,7 @@ pub fn read<'data, R: ReadRef<'data>>(data: R) -> Option<Image> {
     Some(image)
 }
 
-/// The contents of a section, decompressed; empty when there is none or it is damaged.
-pub fn section<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, name: &str) -> Cow<'data, [u8]> {
-    elf.section_by_name(name).and_then(|section| section_contents(&section)).unwrap_or_default()
-}
-
-/// Opens an ELF file for [`section`].
+/// Opens an ELF file for its sections.
 pub fn parse<'data, R: ReadRef<'data>>(data: R) -> Option<Elf<'data, R>> {
     Elf::parse(data).ok()
 }

@@ -7,6 +7,7 @@ mod elf;
 mod kernel;
 mod module;
 mod symbols;
+mod units;
 mod vdso;
 
 pub use debug_files::DEBUG_ROOT;
