@@ -21,6 +21,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGE = "pyperformance==1.11.0"
 DEFAULT_PROFILERS = "pronk,pronk+budget,pronk+stubs,x-perf"
+# The middle number of the first CPython 3 that has them.
+SINCE = {"x-perf": 12, "perf": 12, "sys.monitoring": 12, "profiling.sampling": 15, "profiling.tracing": 15}
 # They measure the start of an interpreter, or programs of other interpreters: there is next to nothing to be sampled.
 LEFT_OUT = {"python_startup", "python_startup_no_site", "hg_startup"}
 
@@ -97,7 +99,9 @@ def measure(arguments, python, version, root, benchmark):
     loops, why = calibrate(python, root, benchmark, paths, arguments.seconds)
     if loops is None:
         return why
-    command = [arguments.pronk, "overhead", "--profilers", arguments.profilers, "--runs", arguments.runs, "-F",
+    minor = int(version.split(".")[1])
+    profilers = ",".join(name for name in arguments.profilers.split(",") if minor >= SINCE.get(name, 0))
+    command = [arguments.pronk, "overhead", "--profilers", profilers, "--runs", arguments.runs, "-F",
                arguments.frequency, "--json", result, "--", *words(python, root, benchmark)]
     done = subprocess.run(list(map(str, command)), env=environment(paths, loops), cwd=cache(), capture_output=True, text=True)
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it failed"])[-1]
