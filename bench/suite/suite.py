@@ -13,8 +13,10 @@ files that are there: so a run can be interrupted, and goes on where it was.
 import argparse
 import json
 import math
+import operator
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -132,7 +134,29 @@ def summary(directory):
                          f"| {cpu[worst]['median']:.3f} ({worst}{between}) "
                          f"| {mean(cost['total_cpu'] for cost in costs.values()):.3f} "
                          f"| {mean(cost['memory'] for cost in costs.values()):.3f} |")
+    lines += ["", "| version | benchmarks | full stubs by -X perf, nothing sampled: median of the benchmarks | geometric mean |", "|---|---|---|---|"]
+    for version, found in results.items():
+        ratios = sorted(ratio for ratio in map(stubs_by_xperf, found.values()) if ratio)
+        if ratios:
+            low, high = median_within(ratios)
+            geometric = math.exp(sum(map(math.log, ratios)) / len(ratios))
+            lines.append(f"| {version} | {len(ratios)} | {statistics.median(ratios):.4f}, in {low:.4f} to {high:.4f} | {geometric:.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def stubs_by_xperf(result):
+    """The median ratio of CPU time in the rounds of a benchmark, if both ran in each."""
+    runs = {one["name"]: [run["target"]["cpu"] for run in one["measured"]] for one in result["profilers"]}
+    stubs, xperf = runs.get("stubs", []), runs.get("x-perf", [])
+    return statistics.median(map(operator.truediv, stubs, xperf)) if stubs and len(stubs) == len(xperf) else None
+
+
+def median_within(ordered):
+    """Between which of them the true median is with at least 95 %, by order statistics."""
+    for cut in range(len(ordered) // 2, 0, -1):
+        if 2 * sum(math.comb(len(ordered), below) for below in range(cut)) / 2 ** len(ordered) <= 0.05:
+            return ordered[cut - 1], ordered[-cut]
+    return ordered[0], ordered[-1]
 
 
 def mean(estimates):
