@@ -39,14 +39,22 @@ fn every_interpreter_of_a_process_is_sampled() {
         let mut running = Running::python(interpreter, "attach/interpreters.py", &["churn"]);
         let before = running.traces();
         let place = Place::new();
+        // Up to 3.11 a thread is seen in an interpreter that it went into only while it runs there, which those that wait
+        // for each other's lock seldom do.
+        let functions = ["main", "in_busy", "in_idle", "in_short"];
+        let surely = if interpreter.python.minor < 12 { &functions[..1] } else { &functions };
         for _ in 0..2 {
             let (folded, said) = recorded(&place, &running, &["--mode", "wall", "--duration", "1"]);
-            for function in ["in_busy", "in_idle", "in_short", "main"] {
+            for function in surely {
                 assert!(folded.of(function) > 0, "{interpreter}, {function}: {said}{folded:#?}");
             }
             running.assert_left_as(&before);
             running.goes_on();
         }
+        until("samples of all interpreters while they run", || {
+            let (folded, _) = recorded(&place, &running, &["--duration", "1"]);
+            functions.iter().all(|function| folded.of(function) > 0).then_some(())
+        });
         // Whatever the interpreters that come and go are at just then.
         until("both interpreters that stay in a dump", || {
             let output = dump(&place, running.pid(), &["--json"]);
