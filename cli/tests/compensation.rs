@@ -38,7 +38,7 @@ fn as_many_samples_are_left_out_as_stubs_have_cost() {
             let cost = all as f64 / 20.0;
             let taken = less.compensated() as f64;
             // The calls of functions that are in no sample have no callers that are known.
-            assert!(taken > 0.7 * cost - 3.0 && taken < cost + 3.0, "{}: {taken} of {cost}", sampled.who);
+            assert!(taken > 0.7 * cost - 3.0 && taken <= cost + 1.0, "{}: {taken} of {cost}", sampled.who);
         }
     });
 }

@@ -22,28 +22,41 @@ pub(super) fn weights(profile: &Profile) -> Vec<u32> {
     let own = frames.own(profile);
     let costs = frames.costs(profile, &own);
     let per_second = f64::from(profile.meta.frequency);
-    let share = |frame: FrameId| match (costs.get(&frame), own.get(&frame)) {
-        (Some(cost_ns), Some(&own)) => (cost_ns / 1e9 * per_second / own as f64).min(1.0),
-        _ => 0.0,
-    };
-    let shares: HashMap<FrameId, f64> = own.keys().map(|&frame| (frame, share(frame))).collect();
-    let mut owed: HashMap<FrameId, f64> = HashMap::new();
+    let mut accounts: HashMap<FrameId, Account> = HashMap::new();
+    let mut frames_own: Vec<(FrameId, u64)> = own.into_iter().collect();
+    frames_own.sort_unstable_by_key(|&(frame, _)| frame.index());
+    // An account begins with what is left of the one before it: so all together pay what all together owe, to the sample, and of
+    // many frames that owe a small part of one the right number pay it.
+    let mut left = 0.5;
+    for (frame, own) in frames_own {
+        let share = costs.get(&frame).map_or(0.0, |cost_ns| (cost_ns / 1e9 * per_second / own as f64).min(1.0));
+        accounts.insert(frame, Account { share, owed: left });
+        left = (left + share * own as f64).fract();
+    }
     let weights = profile.samples.iter().map(|sample| {
-        let Some(newest) = sample.stack.and_then(|stack| frames.newest[stack.index()]) else { return sample.weight };
-        let owed = owed.entry(newest).or_insert_with(|| start(newest));
-        *owed += f64::from(sample.weight) * shares[&newest];
-        let taken = owed.floor().min(sample.weight.into());
-        *owed -= taken;
-        sample.weight - taken as u32
+        let newest = sample.stack.and_then(|stack| frames.newest[stack.index()]);
+        let Some(account) = newest.and_then(|newest| accounts.get_mut(&newest)) else { return sample.weight };
+        sample.weight - account.pay(sample.weight)
     });
     weights.collect()
 }
 
-/// Where a frame's account begins, from 0 to 1: by multiples of the golden ratio, which are spread evenly, so that of many frames that
-/// owe a small part of a sample the right number pay one.
-fn start(frame: FrameId) -> f64 {
-    const GOLDEN: f64 = 0.618_033_988_749_894_8;
-    (0.5 + frame.index() as f64 * GOLDEN).fract()
+/// What is taken from a frame's samples.
+struct Account {
+    /// Of each sample, from 0 to 1.
+    share: f64,
+    /// In samples, and less than one between them.
+    owed: f64,
+}
+
+impl Account {
+    /// How many of so many samples of the frame's are taken.
+    fn pay(&mut self, samples: u32) -> u32 {
+        self.owed += f64::from(samples) * self.share;
+        let taken = self.owed.floor().min(samples.into());
+        self.owed -= taken;
+        taken as u32
+    }
 }
 
 /// The frames of stacks that are not the interpreter's machinery.
