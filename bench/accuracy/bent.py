@@ -17,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import shared
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAMS = {"known_answer": [ROOT / "examples/known_answer.py", "--seconds", "4"], "calls": [ROOT / "bench/accuracy/calls.py", "12"]}
 # What is asked of `pronk record`, and of `pronk report`.
@@ -90,7 +93,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
         for python in pythons:
-            version = run([python, "-c", "import platform; print(platform.python_version())"]).strip()
+            version = shared.version(python)
             for program in PROGRAMS:
                 for name, part, share, truth in measure(pronk, rounds, python, program):
                     print(f"| {version} | {program} | {name} | {abs(share - truth):.1f} points | {part} | {share:.1f} % | {truth:.1f} % |",

@@ -13,6 +13,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import shared
+
 STATES = ["sleeping", "burning", "threads", "hashing", "tasks", "recursive"]
 PROGRAM = os.path.join(os.path.dirname(__file__), "../../cli/tests/attach/states.py")
 
@@ -28,11 +31,6 @@ def attach(pronk, pid, directory):
     if process.wait() != 0:
         sys.exit(line)
     return until, float(re.search(r"stopped for ([0-9.]+) ms", line)[1])
-
-
-def version(python):
-    return subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True,
-                          text=True).stdout.strip()
 
 
 def main():
@@ -51,7 +49,7 @@ def main():
                 program.kill()
                 program.wait()
                 everything += measured
-                row(version(python), state, measured)
+                row(shared.version(python), state, measured)
     row("all", f"{len(everything)} times", everything)
 
 

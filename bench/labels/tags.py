@@ -4,12 +4,14 @@ Runs the command under both, one after the other, in pairs whose order alternate
 itself: the median of the ratios of the pairs, between two of them that have the true median between them with 95 %.
 """
 
-import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import shared
 
 
 def cpu_time(pronk, command):
@@ -24,15 +26,6 @@ def cpu_time(pronk, command):
             return sum(map(float, file.read().split()))
 
 
-def interval(ratios):
-    """Two order statistics with the median between them with a probability of 95 %."""
-    count = len(ratios)
-    below = 0
-    while sum(math.comb(count, k) for k in range(below + 1)) / 2**count <= 0.025:
-        below += 1
-    return ratios[max(below - 1, 0)], ratios[count - max(below, 1)]
-
-
 def main(pairs, pronk, without, command):
     cpu_time(pronk, command), cpu_time(without, command)
     ratios = []
@@ -40,8 +33,7 @@ def main(pairs, pronk, without, command):
         order = [pronk, without] if pair % 2 else [without, pronk]
         taken = {each: cpu_time(each, command) for each in order}
         ratios.append(taken[pronk] / taken[without])
-    ratios.sort()
-    low, high = interval(ratios)
+    low, high = shared.median_interval(ratios)
     print(f"{statistics.median(ratios):.4f} ({low:.4f} to {high:.4f}) of {pairs} pairs: {' '.join(command)}")
 
 

@@ -8,7 +8,6 @@ long in the plain process before or after it: the median of the pairs, with the 
 median with at least 95 %. Beside it is the same for pairs of plain processes, and how long a block took while stubs were on.
 """
 
-import math
 import os
 import statistics
 import subprocess
@@ -16,6 +15,8 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import shared
 import stubs
 
 BLOCKS = 40
@@ -52,17 +53,6 @@ def run(*words):
     return tuple(map(float, output.split()))
 
 
-def interval(values):
-    """The outermost order statistics between which the median is with at least 95 %, if there are enough values."""
-    values, count = sorted(values), len(values)
-    below = 0.0
-    for left_out in range(count // 2):
-        below += math.comb(count, left_out) / 2**count
-        if 2 * below > 0.05:
-            return (values[left_out - 1], values[count - left_out]) if left_out else (math.nan, math.nan)
-    return math.nan, math.nan
-
-
 def main():
     pronk, runs, pythons = os.path.abspath(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     print("| version | after stubs were on | plain, by plain | while stubs were on |")
@@ -70,8 +60,6 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         record = [pronk, "record", "--stubs", "full", "--duration", str(SECONDS), "-o", os.path.join(directory, "x.pronk"), "--"]
         for python in pythons:
-            version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], capture_output=True,
-                                     text=True, check=True).stdout.strip()
             after, plain, during = [], [], []
             for number in range(runs):
                 # What is first has no advantage over many rounds.
@@ -79,15 +67,15 @@ def main():
                 order = kinds[number % 3:] + kinds[:number % 3]
                 times = [(len(words), run(*words, python)) for words in order]
                 (first, _), (second, _) = [result for is_record, result in times if not is_record]
-                (stubs, meanwhile), = [result for is_record, result in times if is_record]
-                after.append(stubs / first if number % 2 else stubs / second)
+                (stubbed, meanwhile), = [result for is_record, result in times if is_record]
+                after.append(stubbed / first if number % 2 else stubbed / second)
                 plain.append(second / first if number % 2 else first / second)
                 during.append(meanwhile / first)
-            print(f"| {version} | {cell(after)} | {cell(plain)} | {statistics.median(during):.2f} |", flush=True)
+            print(f"| {shared.version(python)} | {cell(after)} | {cell(plain)} | {statistics.median(during):.2f} |", flush=True)
 
 
 def cell(ratios):
-    low, high = interval(ratios)
+    low, high = shared.median_interval(ratios)
     return f"{statistics.median(ratios):.4f} ({low:.4f} to {high:.4f})"
 
 

@@ -11,7 +11,11 @@ import argparse
 import pathlib
 import statistics
 import subprocess
+import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import shared
 
 PROGRAM = """
 import _thread, os, time
@@ -57,8 +61,7 @@ def row(python, pronk, rounds, directory):
     for _ in range(rounds):
         for way, options in WAYS.items():
             taken[way].append(measure(pronk, python, script, options, directory))
-    version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    cells = [version]
+    cells = [shared.version(python)]
     for index in range(2):
         for way in WAYS:
             median = statistics.median(one[index] for one in taken[way])

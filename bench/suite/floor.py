@@ -51,8 +51,7 @@ def main():
     pronk_bench, python = arguments.pronk_bench.resolve(), arguments.python
     suite.cache().mkdir(parents=True, exist_ok=True)
     root, found = suite.benchmarks()
-    ask = [python, "-c", "import platform; print(platform.python_version())"]
-    version = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+    version = suite.shared.version(python)
     print(f"| benchmark, {version} | a handler that does nothing | pronk |\n|---|---|---|")
     medians = []
     for benchmark in (one for one in found if one["name"] in arguments.benchmarks.split(",")):

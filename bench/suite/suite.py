@@ -21,6 +21,9 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+import shared
+
 PACKAGE = "pyperformance==1.11.0"
 DEFAULT_PROFILERS = "pronk,pronk+budget,pronk+stubs,x-perf"
 # The middle number of the first CPython 3 that has them.
@@ -136,9 +139,9 @@ def summary(directory):
                          f"| {mean(cost['memory'] for cost in costs.values()):.3f} |")
     lines += ["", "| version | benchmarks | full stubs by -X perf, nothing sampled: median of the benchmarks | geometric mean |", "|---|---|---|---|"]
     for version, found in results.items():
-        ratios = sorted(ratio for ratio in map(stubs_by_xperf, found.values()) if ratio)
+        ratios = [ratio for ratio in map(stubs_by_xperf, found.values()) if ratio]
         if ratios:
-            low, high = median_within(ratios)
+            low, high = shared.median_interval(ratios)
             geometric = math.exp(sum(map(math.log, ratios)) / len(ratios))
             lines.append(f"| {version} | {len(ratios)} | {statistics.median(ratios):.4f}, in {low:.4f} to {high:.4f} | {geometric:.4f} |")
     return "\n".join(lines) + "\n"
@@ -149,14 +152,6 @@ def stubs_by_xperf(result):
     runs = {one["name"]: [run["target"]["cpu"] for run in one["measured"]] for one in result["profilers"]}
     stubs, xperf = runs.get("stubs", []), runs.get("x-perf", [])
     return statistics.median(map(operator.truediv, stubs, xperf)) if stubs and len(stubs) == len(xperf) else None
-
-
-def median_within(ordered):
-    """Between which of them the true median is with at least 95 %, by order statistics."""
-    for cut in range(len(ordered) // 2, 0, -1):
-        if 2 * sum(math.comb(len(ordered), below) for below in range(cut)) / 2 ** len(ordered) <= 0.05:
-            return ordered[cut - 1], ordered[-cut]
-    return ordered[0], ordered[-1]
 
 
 def mean(estimates):
@@ -188,8 +183,7 @@ def main():
         found = [one for one in found if one["name"] in names]
     left_out = []
     for python in arguments.pythons:
-        ask = "import platform; print(platform.python_version())"
-        version = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+        version = shared.version(python)
         for benchmark in found:
             why = measure(arguments, python, version, root, benchmark)
             print(f"{version} {benchmark['name']}: {why or 'measured'}", file=sys.stderr, flush=True)

@@ -13,6 +13,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import shared
+
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../cli/tests/windows/calls.py")
 
 
@@ -40,8 +43,7 @@ def main():
     print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as directory:
         for python in pythons:
-            version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
-                                     capture_output=True, text=True).stdout.strip()
+            version = shared.version(python)
             results = [run(pronk, python, budget, directory) for _ in range(runs)]
             estimates = [values for compared, _ in results for values in compared.values()]
             within = [abs(calls - truth) <= error for truth, calls, error in estimates]

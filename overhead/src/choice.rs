@@ -60,7 +60,7 @@ impl Choice {
             names.unwrap_or_default().iter().find(|name| ALL.iter().all(|known| known.name != **name))
         {
             let known: Vec<&str> = ALL.iter().map(|profiler| profiler.name).collect();
-            bail!("there is no profiler {unknown}: choose from {}, or all alone", known.join(", "));
+            bail!("there is no profiler {unknown}: choose from {}, or all", known.join(", "));
         }
         let modules = match &program.python {
             Ok(python) => modules_of(python)?,

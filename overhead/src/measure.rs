@@ -170,9 +170,7 @@ impl Runner {
         wait::until_ended(child)?;
         let orphan = Report::read(&file).and_then(|report| orphan(report.helper, child));
         let report = Report::read(&file);
-        if let (Some(left), Some(target)) = (left, report.as_ref().and_then(|report| report.target)) {
-            let _ = fs::remove_file(left(target));
-        }
+        let left = left.zip(report.as_ref().and_then(|report| report.target)).map(|(left, target)| left(target));
         let measured = report.and_then(|report| report.measured);
         if measured.is_none() {
             // What may be left of it would disturb the runs to come. As long as the child is not waited for, the group is its own.
@@ -180,6 +178,9 @@ impl Runner {
         }
         self.interrupts.ended();
         let around = wait::wait(child)?;
+        if let Some(left) = left {
+            remove(&left)?;
+        }
         if self.interrupts.asked() {
             return Ok(Outcome::Interrupted);
         }
@@ -241,6 +242,16 @@ impl Report {
 fn orphan(helper: i32, child: Pid) -> Option<Ended> {
     let helper = Pid::from_raw(helper);
     if helper == child { None } else { wait::wait(helper).ok() }
+}
+
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{}, which a profiler has left, cannot be removed", file.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why there is no measurement of the program.

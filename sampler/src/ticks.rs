@@ -38,7 +38,7 @@ pub fn tick_cost() -> Option<Duration> {
     // A thread of its own ends with all that is pending for it.
     let cost = thread::spawn(measure).join().ok().flatten();
     // SAFETY: it is the action that was there.
-    let _restored = unsafe { sigaction(SIGNAL, &before) };
+    unsafe { sigaction(SIGNAL, &before) }.ok()?;
     cost
 }
 

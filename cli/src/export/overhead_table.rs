@@ -22,8 +22,9 @@ const HEADINGS: [&str; 7] =
 
 const LEGEND: &str = "\
 Ratios to plain runs of the same round: the median, and where there are 6 runs or more an interval that has the true one with at
-least 95 %; \"?\" is where that contains what plain runs have. CPU time and memory are the program's own where the profiler is another process; \"of
-all\" has both. The last column is how much longer an empty script takes. The first row is plain runs against each other: the noise.";
+least 95 %; \"?\" is where that contains what plain runs have. CPU time and memory are the program's own where the profiler is
+another process; \"of all\" has both. The last column is how much longer an empty script takes. The first row is plain runs
+against each other: the noise.";
 
 impl OverheadTable {
     /// Writes what was measured.

@@ -43,7 +43,7 @@ pub fn run() -> Result<Ending> {
     let perf = trial(EngineChoice::Perf);
     let signal = trial(EngineChoice::Signal);
     let any = perf.is_ok() || signal.is_ok();
-    let mut findings = vec![
+    let findings = [
         user(&permissions),
         kernel(&permissions),
         kernel_names(&permissions),
@@ -55,8 +55,8 @@ pub fn run() -> Result<Ending> {
         directory(),
         Finding { what: "perf engine", found: engine(perf, any) },
         Finding { what: "signal engine", found: engine(signal, any) },
+        Finding { what: "interrupts", found: interrupts(tick_cost()) },
     ];
-    findings.extend(tick_cost().map(interrupts));
     let works = !findings.iter().any(|finding| matches!(finding.found, Found::Missing(_)));
     let mut stdout = io::stdout().lock();
     let end = if works { "`pronk record` works here." } else { "`pronk record` does not work here." };
@@ -189,15 +189,18 @@ fn directory() -> Finding {
 }
 
 /// What it costs a thread to be interrupted, whatever is done then.
-fn interrupts(cost: Duration) -> Finding {
-    let microseconds = 1e6 * cost.as_secs_f64();
-    let percent = microseconds / 10.0;
-    let words = format!("each takes {microseconds:.1} µs of the thread's time: {percent:.1} % at 1,000 Hz");
-    let found = match percent <= MOST_PERCENT {
+fn interrupts(cost: Option<Duration>) -> Found {
+    let Some(seconds) = cost.map(|cost| cost.as_secs_f64()) else {
+        return Found::Poorer(
+            "neither a perf event nor a timer signals a thread, so their cost is not known".to_owned(),
+        );
+    };
+    let percent = 100.0 * seconds * 1_000.0;
+    let words = format!("each takes {:.1} µs of the thread's time: {percent:.1} % at 1,000 Hz", 1e6 * seconds);
+    match percent <= MOST_PERCENT {
         true => Found::Ok(words),
         false => Found::Poorer(format!("{words}, as in many virtual machines\n-F 100 costs a tenth of that")),
-    };
-    Finding { what: "interrupts", found }
+    }
 }
 
 /// Profiles a command with an engine, for what cannot be foretold. Returns the engine in words, or why it does not work.

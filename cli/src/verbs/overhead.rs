@@ -30,7 +30,8 @@ const INTERRUPTED: u8 = 130;
 pub fn run(arguments: OverheadArguments) -> Result<Ending> {
     let files = Files::of(&arguments)?;
     let program = Program::of(&arguments.command);
-    let names = Some(arguments.profilers.as_slice()).filter(|names| !names.is_empty() && *names != [ALL]);
+    let names = arguments.profilers.as_slice();
+    let names = (!names.is_empty() && names.iter().all(|name| name != ALL)).then_some(names);
     let choice = Choice::of(&program, names)?;
     let pronk = std::env::current_exe().context("the path of pronk itself is not known")?;
     let runner = Runner {

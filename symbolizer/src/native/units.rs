@@ -43,11 +43,10 @@ impl Units {
         let mut headers = sections.units();
         while let Ok(Some(header)) = headers.next() {
             let Some(DebugInfoOffset(offset)) = header.debug_info_offset() else { continue };
-            let (index, known) = (units.headers.len(), units.ranges.len());
-            let _damaged = units.add_ranges(index, &header, sections);
+            let index = units.headers.len();
+            let are_known = units.add_ranges(index, &header, sections).unwrap_or(false);
             units.headers.push((offset, header));
-            let is_found_by_lines = units.ranges.len() == known;
-            if units.ranges_left.get() == 0 || is_found_by_lines && !units.is_sound(index, sections) {
+            if units.ranges_left.get() == 0 || !are_known && !units.is_sound(index, sections) {
                 return None;
             }
         }
@@ -78,43 +77,43 @@ impl Units {
         self.headers.get(self.headers.partition_point(|(start, _)| *start <= offset).checked_sub(1)?)
     }
 
-    /// Takes the addresses of a unit from its root.
-    fn add_ranges(&mut self, index: usize, header: &UnitHeader<Reader>, sections: &Sections) -> gimli::Result<()> {
+    /// Takes the addresses of a unit from its root, as far as there may be more. Whether it has any.
+    fn add_ranges(&mut self, index: usize, header: &UnitHeader<Reader>, sections: &Sections) -> gimli::Result<bool> {
+        let before = self.ranges.len();
         let unit = sections.unit(header.clone())?;
         let mut entries = unit.entries_raw(None)?;
-        let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(()) };
+        let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(false) };
         let (mut low, mut high, mut size, mut list) = (None, None, None, None);
         for attribute in abbreviation.attributes() {
             let attribute = entries.read_attribute(*attribute)?;
+            // The last one counts of those that can be read.
             match (attribute.name(), attribute.value()) {
-                (gimli::DW_AT_low_pc, value) => low = address(value, &unit, sections)?,
+                (gimli::DW_AT_low_pc, value) => low = address(value, &unit, sections)?.or(low),
                 (gimli::DW_AT_high_pc, AttributeValue::Udata(value)) => size = Some(value),
-                (gimli::DW_AT_high_pc, value) => high = address(value, &unit, sections)?,
+                (gimli::DW_AT_high_pc, value) => high = address(value, &unit, sections)?.or(high),
                 (gimli::DW_AT_ranges, value) => list = sections.attr_ranges_offset(&unit, value)?,
                 _ => {}
             }
         }
-        let mut add = |range: Range| {
-            self.ranges_left.set(self.ranges_left.get().saturating_sub(1));
-            if range.begin < range.end {
-                self.ranges.push((range, index));
-            }
-            self.ranges_left.get() > 0
-        };
         match (list, low, high, size) {
             (Some(list), ..) => {
                 let mut ranges = sections.ranges(&unit, list)?;
-                while let Some(range) = ranges.next()? {
-                    if !add(range) {
-                        break;
-                    }
+                while let Some(range) = ranges.next()?.filter(|_| self.ranges_left.get() > 0) {
+                    self.add(range, index);
                 }
             }
-            (None, Some(begin), Some(end), _) => drop(add(Range { begin, end })),
-            (None, Some(begin), None, Some(size)) => drop(add(Range { begin, end: begin.wrapping_add(size) })),
+            (None, Some(begin), Some(end), _) => self.add(Range { begin, end }, index),
+            (None, Some(begin), None, Some(size)) => self.add(Range { begin, end: begin.wrapping_add(size) }, index),
             _ => {}
         }
-        Ok(())
+        Ok(self.ranges.len() > before)
+    }
+
+    fn add(&mut self, range: Range, index: usize) {
+        self.ranges_left.set(self.ranges_left.get().saturating_sub(1));
+        if range.begin < range.end {
+            self.ranges.push((range, index));
+        }
     }
 
     /// Whether a unit may be read; it is looked through if it was not yet.

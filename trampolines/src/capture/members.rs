@@ -14,7 +14,7 @@ use super::{
 };
 use crate::sys::{self, KeepErrno, Refused};
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 /// The place of a thread that has none.
 pub const NOBODY: u32 = u32::MAX;
@@ -62,6 +62,8 @@ struct Member {
     tid: AtomicU32,
     /// The look at which it was there last.
     seen: AtomicU32,
+    /// Whether it has got the signal to join.
+    told: AtomicBool,
     /// What it keeps, once it has joined and until it has left.
     thread: AtomicPtr<SampledThread>,
 }
@@ -120,8 +122,8 @@ impl Members {
             place = found;
             if let Some(member) = table().get(place) {
                 member.seen.store(self.looks, Ordering::Relaxed);
-                // Until it has: a signal that comes while another one of ours is pending is lost (signal(7)).
-                if member.thread.load(Ordering::Acquire).is_null() && !is_stopping() {
+                // A signal that comes while another one of ours is pending is lost (signal(7)).
+                if !member.told.load(Ordering::Relaxed) && !is_stopping() {
                     tell(tid, Message::Join(place as u32));
                 }
             }
@@ -150,7 +152,9 @@ impl Members {
         let free = table().iter().take(self.used).position(is_free);
         let place = free.or_else(|| (self.used < MOST_MEMBERS).then_some(self.used))?;
         self.used = self.used.max(place.saturating_add(1));
-        table().get(place)?.tid.store(tid, Ordering::Relaxed);
+        let member = table().get(place)?;
+        member.told.store(false, Ordering::Relaxed);
+        member.tid.store(tid, Ordering::Relaxed);
         Some(place)
     }
 
@@ -224,6 +228,7 @@ pub fn receive(message: Message, stack_pointer: usize) {
 
 fn join(place: u32, own: Option<NonNull<SampledThread>>, stack_pointer: usize) {
     let Some(member) = table().get(place as usize) else { return };
+    member.told.store(true, Ordering::Relaxed);
     if let Some(own) = own {
         // SAFETY: the thread's own, which nobody else uses meanwhile.
         let sampled = unsafe { &mut *own.as_ptr() };

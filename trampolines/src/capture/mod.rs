@@ -38,7 +38,7 @@ pub mod writes;
 pub use thread::Main;
 
 use crate::lock::Replaced;
-use crate::python::{Sampled, windows};
+use crate::python::Sampled;
 use crate::ring::{self, RingWriter};
 use crate::sys::{self, PathText, Refused, Text};
 use crate::wire::{Driver, Mode, RingRecord, RingRecordKind, SETTINGS_FILE, Settings, ThreadRecord};
@@ -311,10 +311,6 @@ pub(crate) fn after_fork() {
     // The parent's timers do not exist here, and its mapping of the event does not either.
     sampled.driver = None;
     sampled.belong_to_caller();
-    if let [Some(state), _] = capture.sampled.thread_states(sampled.is_main) {
-        // SAFETY: as above.
-        unsafe { windows::forked(state) };
-    }
     sampled.member = members::NOBODY;
     sampled.stack.forget();
     sampled.links.forget();

@@ -89,10 +89,8 @@ impl SampledThread {
             None => irregular(&mut self.pace, capture.settings.period_ns),
         };
         driver.timer.set(interval, interval);
-        if driver.event.is_some() {
-            return;
-        }
-        if let Some(ring) = super::ring().filter(|_| wanted.is_some()) {
+        let refused = wanted.is_some() && driver.event.is_none();
+        if let Some(ring) = super::ring().filter(|_| refused) {
             ring.header().other_driver.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -53,6 +53,8 @@ pub struct Windows {
     deep: AtomicU32,
     /// Whether stubs are on.
     open: AtomicBool,
+    /// The process that all this belongs to, as [`sys::fork_generation`] has it.
+    generation: AtomicU32,
     state: UnsafeCell<State>,
 }
 
@@ -60,8 +62,6 @@ pub struct Windows {
 struct State {
     governor: Governor,
     costs_ps: [u32; KINDS],
-    /// The process that all this belongs to, as [`sys::fork_generation`] has it.
-    generation: u32,
     /// How long stubs were off before there were lanes.
     before_ns: u64,
 }
@@ -120,21 +120,9 @@ pub fn end(state: u64) {
     }
 }
 
-/// In the child of a fork, whose thread's newest state is given: it begins with stubs off. With them on, its first call would have
-/// all lanes mapped, and most children run another program soon. Other interpreters CPython ends there.
-///
-/// # Safety
-/// The calling thread is the only one, and its handler does not run.
-pub unsafe fn forked(state: u64) {
-    if let Some(windows) = of_state(state).filter(|_| are_there()) {
-        // SAFETY: as promised by the caller.
-        windows.begin_anew(unsafe { &mut *windows.state.get() });
-    }
-}
-
 impl Windows {
     const fn new() -> Windows {
-        let state = State { governor: Governor::new(0), costs_ps: [0; KINDS], generation: 0, before_ns: 0 };
+        let state = State { governor: Governor::new(0), costs_ps: [0; KINDS], before_ns: 0 };
         Windows {
             interpreter: AtomicPtr::new(ptr::null_mut()),
             evaluator: AtomicPtr::new(ptr::null_mut()),
@@ -144,6 +132,7 @@ impl Windows {
             group: AtomicUsize::new(SETTLING),
             deep: AtomicU32::new(0),
             open: AtomicBool::new(false),
+            generation: AtomicU32::new(0),
             state: UnsafeCell::new(state),
         }
     }
@@ -170,10 +159,9 @@ impl Windows {
     /// # Errors
     /// When there is no memory.
     pub fn map_lanes(&self, map: impl Fn(usize) -> Result<Counters, Refused>) -> Result<Counters, Refused> {
-        // SAFETY: the calling thread holds the lock, and in the child of a fork that nobody was told of no handler comes here.
-        let state = unsafe { &mut *self.state.get() };
-        if state.generation != sys::fork_generation() {
-            self.begin_anew(state);
+        // The child of a fork begins with stubs off: most of them run another program soon.
+        if self.generation.load(Ordering::Relaxed) != sys::fork_generation() {
+            self.close();
             return Err(Refused { what: "a lane", errno: libc::ECHILD });
         }
         for (group, lane) in self.lanes.iter().enumerate() {
@@ -200,9 +188,11 @@ impl Windows {
         let was_open = self.is_open();
         // SAFETY: the calling thread holds the lock, and is in its handler.
         let state = unsafe { &mut *self.state.get() };
-        // The fork may have been one that nobody was told of.
-        if state.generation != sys::fork_generation() {
-            self.begin_anew(state);
+        if self.generation.swap(sys::fork_generation(), Ordering::Relaxed) != sys::fork_generation() {
+            state.governor = state.governor.anew();
+            state.before_ns = 0;
+            self.deep.store(0, Ordering::Relaxed);
+            self.close();
             return was_open;
         }
         // Until the first call of the first window there are no lanes.
@@ -241,15 +231,6 @@ impl Windows {
         }
         self.enforce();
         was_open
-    }
-
-    /// Belongs to another process from now on, the child of a fork.
-    fn begin_anew(&self, state: &mut State) {
-        state.generation = sys::fork_generation();
-        state.governor = state.governor.anew();
-        state.before_ns = 0;
-        self.deep.store(0, Ordering::Relaxed);
-        self.close();
     }
 
     /// Has stubs count in the lane of a group.
@@ -315,9 +296,9 @@ pub unsafe fn begin(
     let Some((evaluator, is_off)) = found else { return false };
     windows.interpreter.store(ptr::null_mut(), Ordering::Release);
     let (budget_ppm, costs_ps) = budget.unwrap_or_default();
-    let generation = sys::fork_generation();
     // SAFETY: no handler finds the windows, as they are no interpreter's just now.
-    unsafe { *windows.state.get() = State { governor: Governor::new(budget_ppm), costs_ps, generation, before_ns: 0 } };
+    unsafe { *windows.state.get() = State { governor: Governor::new(budget_ppm), costs_ps, before_ns: 0 } };
+    windows.generation.store(sys::fork_generation(), Ordering::Relaxed);
     windows.evaluator.store(evaluator, Ordering::Relaxed);
     windows.hook.store(hook as *mut c_void, Ordering::Relaxed);
     windows.off.store(is_off, Ordering::Relaxed);
