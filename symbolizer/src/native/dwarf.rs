@@ -71,6 +71,8 @@ impl Dwarf {
         if let Some(shared) = shared.and_then(self::sections) {
             sections.set_sup(shared);
         }
+        // Both who looks through units and who reads them need these.
+        sections.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::All);
         let sections = Arc::new(sections);
         let units = Units::read(&sections)?;
         let context = addr2line::Context::from_arc_dwarf(sections.clone()).ok()?;
