@@ -16,8 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import shared
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
-# So that each takes a second or two.
-ROUNDS = {"raytracer": 60, "web_server": 1000, "thread_pool": 200, "log_pipeline": 25}
+# So that each takes a second or three.
+ROUNDS = {"raytracer": 60, "web_server": 400, "thread_pool": 80, "log_pipeline": 10}
 RATES = (100, 1_000, 10_000)
 PROFILERS = "pronk,pronk+budget,pronk+stubs"
 
