@@ -142,6 +142,11 @@ impl Windows {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Whether all this is still as the process had it that this one was forked from.
+    fn is_parents(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) != sys::fork_generation()
+    }
+
     /// So many threads are so deep that stubs are stopped. Where it is none any more, they are on if a window is open.
     pub fn set_deep(&self, deep: u32) {
         self.deep.store(deep, Ordering::Relaxed);
@@ -160,7 +165,7 @@ impl Windows {
     /// When there is no memory.
     pub fn map_lanes(&self, map: impl Fn(usize) -> Result<Counters, Refused>) -> Result<Counters, Refused> {
         // The child of a fork begins with stubs off: most of them run another program soon.
-        if self.generation.load(Ordering::Relaxed) != sys::fork_generation() {
+        if self.is_parents() {
             self.close();
             return Err(Refused { what: "a lane", errno: libc::ECHILD });
         }
@@ -188,7 +193,8 @@ impl Windows {
         let was_open = self.is_open();
         // SAFETY: the calling thread holds the lock, and is in its handler.
         let state = unsafe { &mut *self.state.get() };
-        if self.generation.swap(sys::fork_generation(), Ordering::Relaxed) != sys::fork_generation() {
+        if self.is_parents() {
+            self.generation.store(sys::fork_generation(), Ordering::Relaxed);
             state.governor = state.governor.anew();
             state.before_ns = 0;
             self.deep.store(0, Ordering::Relaxed);
